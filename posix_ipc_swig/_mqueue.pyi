@@ -1,0 +1,119 @@
+"""The C extension: what SWIG makes from swig/*.i, and the base of MessageQueue from swig/queue.c."""
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Final, SupportsFloat, SupportsIndex
+
+from typing_extensions import Buffer, disjoint_base
+
+from .errors import BusyError
+from .queue import MessageQueue
+
+MQ_PRIO_MAX: Final[int]
+O_CLOEXEC: Final[int]
+O_CREAT: Final[int]
+O_EXCL: Final[int]
+O_NONBLOCK: Final[int]
+O_RDONLY: Final[int]
+O_RDWR: Final[int]
+O_TRUNC: Final[int]
+O_WRONLY: Final[int]
+RLIMIT_MSGQUEUE: Final[int]
+RLIMIT_NOFILE: Final[int]
+SIGEV_NONE: Final[int]
+SIGEV_SIGNAL: Final[int]
+SIGEV_THREAD: Final[int]
+SIGRTMAX: Final[int]
+SIGRTMIN: Final[int]
+
+class mq_attr:
+    mq_flags: int
+    mq_maxmsg: int
+    mq_msgsize: int
+    mq_curmsgs: int
+    def __init__(self, mq_flags: int = 0, mq_maxmsg: int = 0, mq_msgsize: int = 0, mq_curmsgs: int = 0) -> None: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+class timespec:
+    tv_sec: int
+    tv_nsec: int
+    def __init__(self, tv_sec: int = 0, tv_nsec: int = 0) -> None: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+class sigevent:
+    sigev_notify: int
+    sigev_signo: int
+    sigev_value: int
+    sigev_notify_function: Callable[[int], object] | None
+    def __init__(
+        self,
+        sigev_notify: int = ...,
+        sigev_signo: int = 0,
+        sigev_value: int = 0,
+        sigev_notify_function: Callable[[int], object] | None = None,
+    ) -> None: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+def mq_open(name: str | bytes, oflag: int, mode: int = 0, attr: mq_attr | None = None) -> int: ...
+def mq_close(mqdes: int) -> None: ...
+def mq_unlink(name: str | bytes) -> None: ...
+def mq_send(mqdes: int, msg_ptr: Buffer, msg_prio: int) -> None: ...
+def mq_timedsend(mqdes: int, msg_ptr: Buffer, msg_prio: int, abs_timeout: timespec) -> None: ...
+def mq_receive(mqdes: int, size: int) -> tuple[bytes, int]: ...
+def mq_timedreceive(mqdes: int, size: int, abs_timeout: timespec) -> tuple[bytes, int]: ...
+def mq_notify(mqdes: int, notification: sigevent | None) -> None: ...
+def mq_getattr(mqdes: int) -> mq_attr: ...
+def mq_setattr(mqdes: int, newattr: mq_attr) -> mq_attr: ...
+def open_notice_socket() -> int: ...
+def getrlimit(resource: int) -> tuple[int, int]: ...
+def queues_supported() -> bool: ...
+def set_errors(
+    busy_error: type[BusyError],
+    operation_error: Callable[[MessageQueue, str, int], Exception],
+    /,
+) -> None: ...
+
+@disjoint_base
+class Queue:
+    @property
+    def name(self) -> str: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def mqd(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def max_messages(self) -> int: ...
+    @property
+    def max_message_size(self) -> int: ...
+    @property
+    def current_messages(self) -> int: ...
+    block: bool
+    @property
+    def _readable(self) -> bool: ...
+    @property
+    def _writable(self) -> bool: ...
+    def send(
+        self,
+        message: str | Buffer,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> None: ...
+    def receive(self, timeout: SupportsFloat | SupportsIndex | None = None) -> tuple[bytes, int]: ...
+    def send_many(
+        self,
+        messages: Iterable[str | Buffer],
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> int: ...
+    def receive_many(
+        self,
+        limit: SupportsIndex | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+    ) -> list[tuple[bytes, int]]: ...
+    def receive_into(self, buffer: Buffer, timeout: SupportsFloat | SupportsIndex | None = None) -> tuple[int, int]: ...
+    def close(self) -> None: ...
+    def fileno(self) -> int: ...
+    def _open(self, name: str, oflag: int, mode: int, max_messages: int, max_message_size: int, /) -> int: ...
+    def _notify(self, kind: int, number: int, ticket: int, /) -> None: ...
+    def __del__(self) -> None: ...

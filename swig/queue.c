@@ -1,0 +1,1157 @@
+/* The hot path: send and receive on an open queue descriptor.
+ *
+ * A first attempt cannot wait: mq_timedsend/mq_timedreceive with a deadline of zero, long past,
+ * which the kernel answers at once and without a timer. It needs no release of the interpreter
+ * lock. Only when it says ETIMEDOUT is there something to wait for, and only then is the lock given
+ * away (wait_for).
+ *
+ * What an error means is said in Python (errors.py); set_errors() tells this file whom to ask.
+ */
+#include "queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+#include <time.h>
+
+#include "convert.h"
+#include "notify.h"
+
+/* Messages up to this size are received on the stack: nothing to allocate, nothing to share between
+ * threads. */
+#define STACK_MESSAGE 8192
+
+/* From this size on the kernel's copy takes longer than giving the interpreter lock away and taking
+ * it back. */
+#define LOCK_FREE_SIZE 65536
+
+/* A wait of more seconds than this is a wait for ever: no clock of ours reaches its end. */
+#define FOREVER 1e10
+
+typedef struct {
+    PyObject_HEAD
+    mqd_t mqd;
+    int users; /* calls that use mqd now, and CLOSED */
+    char readable;
+    char writable;
+    long max_messages;
+    long max_message_size;
+    char *buffer; /* for messages that the stack does not hold, made when first needed */
+    int buffer_taken;
+    PyObject *name; /* NULL until the handle is opened, which it is once */
+    PyObject *mode;
+} Queue;
+
+/* Set by errors.py. */
+static PyObject *busy_error;
+static PyObject *operation_error;
+
+/* Parameter names, interned. */
+static PyObject *word_message, *word_messages, *word_timeout, *word_priority, *word_limit,
+    *word_buffer;
+
+/* --- errors ------------------------------------------------------------------------------- */
+
+/* BusyError is no rare thing to those who poll, so it is made here; errors.operation_error() makes
+ * the rest. */
+static PyObject *fail(Queue *queue, const char *operation, int error)
+{
+    PyObject *exception;
+
+    if (error == ETIMEDOUT || error == EAGAIN)
+        exception = PyObject_CallFunction(
+            busy_error, "isO", error,
+            *operation == 's' ? "the queue is full" : "the queue is empty", queue->name);
+    else
+        exception = PyObject_CallFunction(operation_error, "Osi", queue, operation, error);
+    if (exception != NULL)
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
+    return NULL;
+}
+
+/* --- a descriptor that cannot be recycled under its users --------------------------------- */
+
+/* A call takes the descriptor before it uses it and gives it back after. close() ends the handle at
+ * once; the descriptor itself is closed by whoever gives it back last, so that a thread that waits
+ * never meets another file under its number. `users` holds the count and, as one bit, that the
+ * handle is closed: one word, so that free-threaded builds can change both at once. */
+#define CLOSED 0x40000000
+
+#ifdef Py_GIL_DISABLED
+#define LOAD(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
+#define SWAP(word, old, new)                                                                       \
+    __atomic_compare_exchange_n(&(word), &(old), (new), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#else /* the interpreter lock is held wherever these are used */
+#define LOAD(word) (word)
+#define SWAP(word, old, new) ((word) = (new), 1)
+#endif
+
+/* 1 when the caller may use queue->mqd until
+   give_back(), 0 when the handle is closed. */
+static inline int take(Queue *queue)
+{
+    int users = LOAD(queue->users);
+
+    do {
+        if (users & CLOSED)
+            return 0;
+    } while (!SWAP(queue->users, users, users + 1));
+    return 1;
+}
+
+static inline void give_back(Queue *queue)
+{
+    int users = LOAD(queue->users);
+
+    while (!SWAP(queue->users, users, users - 1))
+        ;
+    /* Fails only for what is no descriptor: closed behind our back, and closed is what was asked.
+     */
+    if (users - 1 == CLOSED)
+        mq_close(queue->mqd);
+}
+
+/* The same for the one buffer of a handle: 1 when the caller has it. */
+static inline int take_buffer(Queue *queue)
+{
+    int taken = LOAD(queue->buffer_taken);
+
+    return !taken && SWAP(queue->buffer_taken, taken, 1);
+}
+
+static inline void give_buffer_back(Queue *queue)
+{
+#ifdef Py_GIL_DISABLED
+    __atomic_store_n(&queue->buffer_taken, 0, __ATOMIC_RELEASE);
+#else
+    queue->buffer_taken = 0;
+#endif
+}
+
+/* --- waiting ------------------------------------------------------------------------------ */
+
+/* One message on its way in or out. */
+typedef struct {
+    Queue *queue;
+    int sending;
+    char *data;
+    size_t size; /* of the message, or of the room for it */
+    unsigned int priority;
+} Transfer;
+
+/* Seconds to wait: none, for ever, or that many. The deadline (monotonic clock, seconds) is set by
+ * the first wait, and holds for all waits of a batch. */
+typedef struct {
+    int forever;
+    double seconds;
+    double deadline;
+} Timeout;
+
+/* No wait at all. */
+#define AT_ONCE {0, 0, 0}
+
+/* Send or receive if that can be done at once. The message's size (0 when sending), or -1 with
+ * errno: ETIMEDOUT where it would have to wait, EAGAIN where it would but the queue does not block.
+ */
+static inline ssize_t attempt(Transfer *transfer)
+{
+    static const struct timespec past = {0, 0};
+    mqd_t mqd = transfer->queue->mqd;
+
+    if (transfer->sending)
+        return mq_timedsend(mqd, transfer->data, transfer->size, transfer->priority, &past);
+    return mq_timedreceive(mqd, transfer->data, transfer->size, &transfer->priority, &past);
+}
+
+/* The kernel's own wait, with its order among waiters. */
+static ssize_t attempt_forever(Transfer *transfer)
+{
+    mqd_t mqd = transfer->queue->mqd;
+
+    if (transfer->sending)
+        return mq_send(mqd, transfer->data, transfer->size, transfer->priority);
+    return mq_receive(mqd, transfer->data, transfer->size, &transfer->priority);
+}
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Wait until the deadline (monotonic clock, seconds) for the queue to be ready, then attempt. Like
+ * attempt(): ETIMEDOUT where the deadline passed or another was faster. */
+static ssize_t attempt_until(Transfer *transfer, double deadline)
+{
+    struct pollfd ready = {.fd = transfer->queue->mqd,
+                           .events = transfer->sending ? POLLOUT : POLLIN};
+    double left = deadline - now();
+    struct timespec wait = {0, 0};
+
+    if (left > 0) {
+        wait.tv_sec = (time_t)left;
+        /* Rounded up: a wait must not end before its time. */
+        wait.tv_nsec = (long)((left - floor(left)) * 1e9) + 1;
+        if (wait.tv_nsec > 999999999)
+            wait.tv_nsec = 999999999;
+    }
+    if (ppoll(&ready, 1, &wait, NULL) < 0)
+        return -1;
+    return attempt(transfer);
+}
+
+/* Wait for what the first attempt could not do. Like attempt(), with errno 0 where a signal handler
+ * raised. */
+static ssize_t wait_for(Transfer *transfer, Timeout *timeout)
+{
+    ssize_t result;
+
+    if (!timeout->forever && timeout->deadline == 0)
+        timeout->deadline = now() + timeout->seconds;
+    for (;;) {
+        PyThreadState *state = PyEval_SaveThread();
+
+        result = timeout->forever ? attempt_forever(transfer)
+                                  : attempt_until(transfer, timeout->deadline);
+        PyEval_RestoreThread(state); /* keeps errno */
+        if (result >= 0)
+            break;
+        if (errno == EINTR) {
+            if (PyErr_CheckSignals() < 0) {
+                errno = 0;
+                break;
+            }
+        } else if (errno != ETIMEDOUT || now() >= timeout->deadline) {
+            break;
+        }
+    }
+    return result;
+}
+
+/* Send or receive within the timeout. The message's size (0 when sending), or -1 with errno; errno
+ * is 0 where a signal handler raised. The caller has taken the queue. */
+static ssize_t move(Transfer *transfer, Timeout *timeout)
+{
+    ssize_t result;
+
+    for (;;) {
+        if (transfer->size >= LOCK_FREE_SIZE) {
+            PyThreadState *state = PyEval_SaveThread();
+
+            result = attempt(transfer);
+            PyEval_RestoreThread(state);
+        } else {
+            result = attempt(transfer);
+        }
+        if (result >= 0)
+            return result;
+        if (errno != EINTR)
+            break;
+        if (PyErr_CheckSignals() < 0) {
+            errno = 0;
+            return -1;
+        }
+    }
+    if (errno == ETIMEDOUT && (timeout->forever || timeout->seconds > 0))
+        return wait_for(transfer, timeout);
+    return -1;
+}
+
+/* The same, with an error set for each -1. */
+static ssize_t run(Transfer *transfer, Timeout *timeout)
+{
+    ssize_t result = move(transfer, timeout);
+
+    if (result < 0 && errno != 0)
+        fail(transfer->queue, transfer->sending ? "send" : "receive", errno);
+    return result;
+}
+
+/* --- arguments ---------------------------------------------------------------------------- */
+
+/* Put the arguments of a vectorcall where they belong. `names` are the interned names of the
+ * `count` parameters, the first `required` of which must be given. 0, or -1 with TypeError. */
+static int parse(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                 PyObject *const *names, int count, int required, PyObject **values)
+{
+    Py_ssize_t i, j, keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+
+    if (nargs > count) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function,
+                     count, nargs);
+        return -1;
+    }
+    for (i = 0; i < nargs; i++)
+        values[i] = args[i];
+    for (i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+
+        for (j = 0; j < count && name != names[j]; j++)
+            ;
+        if (j == count) /* not the interned object: compare the text */
+            for (j = 0; j < count && PyUnicode_Compare(name, names[j]) != 0; j++)
+                ;
+        if (j == count) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function,
+                         name);
+            return -1;
+        }
+        if (values[j] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'", function,
+                         name);
+            return -1;
+        }
+        values[j] = args[nargs + i];
+    }
+    for (i = 0; i < required; i++)
+        if (values[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%U'", function,
+                         names[i]);
+            return -1;
+        }
+    return 0;
+}
+
+/* None or absent: for ever. Else a number of seconds, not negative. 0, or -1 with an error set. */
+static int parse_timeout(PyObject *value, Timeout *timeout)
+{
+    if (value == NULL || value == Py_None) {
+        timeout->forever = 1;
+        return 0;
+    }
+    timeout->seconds = PyFloat_AsDouble(value);
+    if (timeout->seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "timeout must be None or a number of seconds, not %.200s",
+                         Py_TYPE(value)->tp_name);
+            return -1;
+        }
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+            return -1;
+        PyErr_Clear(); /* an int beyond all floats: its sign is all that counts */
+        if (PyLong_Check(value)) {
+            int overflow;
+
+            PyLong_AsLongAndOverflow(value, &overflow);
+            timeout->seconds = overflow < 0 ? -1.0 : FOREVER;
+        } else {
+            timeout->seconds = FOREVER;
+        }
+    }
+    if (!(timeout->seconds >= 0)) { /* NaN too */
+        PyErr_Format(PyExc_ValueError,
+                     "timeout must be None or a number of seconds that is not negative, not %R",
+                     value);
+        return -1;
+    }
+    timeout->forever = timeout->seconds >= FOREVER;
+    return 0;
+}
+
+/* 0, or -1 with an error set. */
+static int parse_priority(PyObject *value, unsigned int *priority)
+{
+    PyObject *index;
+    long number;
+    int overflow;
+
+    *priority = 0;
+    if (value == NULL)
+        return 0;
+    index = PyNumber_Index(value);
+    if (index == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Format(PyExc_TypeError, "priority must be an int, not %.200s",
+                         Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    number = PyLong_AsLongAndOverflow(index, &overflow);
+    Py_DECREF(index);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    if (overflow || number < 0 || number >= PRIORITY_LIMIT) {
+        PyErr_Format(PyExc_ValueError, "priority must be 0 to %d (QUEUE_PRIORITY_MAX), not %R",
+                     PRIORITY_LIMIT - 1, value);
+        return -1;
+    }
+    *priority = (unsigned int)number;
+    return 0;
+}
+
+/* The bytes of a message: str as UTF-8, or any contiguous buffer, where they lie. `view` is to be
+ * released. 0, or -1 with an error set. */
+static int parse_message(PyObject *message, Transfer *transfer, Py_buffer *view)
+{
+    if (PyBytes_CheckExact(message)) {
+        transfer->data = PyBytes_AS_STRING(message);
+        transfer->size = (size_t)PyBytes_GET_SIZE(message);
+        return 0;
+    }
+    if (PyUnicode_Check(message)) {
+        Py_ssize_t size;
+
+        transfer->data = (char *)PyUnicode_AsUTF8AndSize(message, &size);
+        transfer->size = (size_t)size;
+        return transfer->data == NULL ? -1 : 0;
+    }
+    if (!PyObject_CheckBuffer(message)) {
+        PyErr_Format(PyExc_TypeError, "message must be str or a bytes-like object, not %.200s",
+                     Py_TYPE(message)->tp_name);
+        return -1;
+    }
+    if (PyObject_GetBuffer(message, view, PyBUF_SIMPLE) < 0)
+        return -1;
+    transfer->data = view->buf;
+    transfer->size = (size_t)view->len;
+    return 0;
+}
+
+/* 1, or 0 with ValueError where a message is too long for the queue. */
+static int fitting(const Queue *queue, size_t size)
+{
+    if (size <= (size_t)queue->max_message_size)
+        return 1;
+    PyErr_Format(PyExc_ValueError, "message has %zu bytes, over the queue's max_message_size=%ld",
+                 size, queue->max_message_size);
+    return 0;
+}
+
+/* --- methods ------------------------------------------------------------------------------ */
+
+PyDoc_STRVAR(send_doc, "send($self, /, message, timeout=None, priority=0)\n--\n\n"
+                       "Put a message on the queue.\n\n"
+                       "message: str (sent as UTF-8) or a contiguous bytes-like object, at most "
+                       "max_message_size bytes.\n"
+                       "timeout: seconds; None waits as long as it takes, 0 does not wait.\n"
+                       "priority: 0, the lowest, to QUEUE_PRIORITY_MAX.\n\n"
+                       "Raises BusyError when the queue stayed full, ValueError for a message too "
+                       "long or a number out of range,\n"
+                       "PermissionsError when the handle may not write, ExistentialError when it "
+                       "is closed.\n"
+                       "POSIX.1-2017, mq_send(); a timeout is measured on the monotonic clock.");
+
+static PyObject *queue_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames)
+{
+    Queue *queue = (Queue *)self;
+    PyObject *const names[] = {word_message, word_timeout, word_priority};
+    PyObject *values[3] = {NULL, NULL, NULL};
+    Transfer transfer = {.queue = queue, .sending = 1};
+    Timeout timeout = AT_ONCE;
+    Py_buffer view = {.obj = NULL};
+    PyObject *result = NULL;
+
+    if (parse("send", args, nargs, kwnames, names, 3, 1, values) < 0 ||
+        parse_timeout(values[1], &timeout) < 0 ||
+        parse_priority(values[2], &transfer.priority) < 0 ||
+        parse_message(values[0], &transfer, &view) < 0)
+        return NULL;
+    if (!take(queue)) {
+        fail(queue, "send", EBADF);
+    } else {
+        if (fitting(queue, transfer.size) && run(&transfer, &timeout) >= 0)
+            result = Py_None;
+        give_back(queue);
+    }
+    PyBuffer_Release(&view);
+    Py_XINCREF(result);
+    return result;
+}
+
+PyDoc_STRVAR(receive_doc, "receive($self, /, timeout=None)\n--\n\n"
+                          "Take the oldest of the messages with the highest priority off the "
+                          "queue.\n\n"
+                          "timeout: seconds; None waits as long as it takes, 0 does not wait.\n\n"
+                          "Returns (message, priority): bytes and int.\n"
+                          "Raises BusyError when nothing came, PermissionsError when the handle "
+                          "may not read, ExistentialError when it is\n"
+                          "closed.\n"
+                          "POSIX.1-2017, mq_receive(); a timeout is measured on the monotonic "
+                          "clock.");
+
+/* (message, priority) of what came into `room`. */
+static PyObject *received(const char *room, ssize_t size, unsigned int urgency)
+{
+    PyObject *message = PyBytes_FromStringAndSize(room, size);
+    PyObject *priority = PyLong_FromUnsignedLong(urgency);
+    PyObject *result = PyTuple_New(2);
+
+    if (message == NULL || priority == NULL || result == NULL) {
+        Py_XDECREF(message);
+        Py_XDECREF(priority);
+        Py_XDECREF(result);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(result, 0, message);
+    PyTuple_SET_ITEM(result, 1, priority);
+    return result;
+}
+
+/* Let an exception carry what a batch has done so far, so that it is not lost with the result. */
+static void tell_progress(const char *attribute, PyObject *progress)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (progress == NULL || PyObject_SetAttrString(value, attribute, progress) < 0)
+        PyErr_Clear(); /* an exception that takes no attributes */
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Up to `limit` messages: wait for the first, then take what is there. A list, or NULL with an
+ * error. */
+static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, Py_ssize_t limit)
+{
+    PyObject *batch = PyList_New(0);
+    ssize_t size = -1;
+
+    if (batch != NULL)
+        size = run(transfer, timeout);
+    while (size >= 0) {
+        PyObject *one = received(transfer->data, size, transfer->priority);
+        int failed = one == NULL || PyList_Append(batch, one) < 0;
+
+        Py_XDECREF(one);
+        if (failed || PyList_GET_SIZE(batch) == limit)
+            break;
+        size = attempt(transfer); /* what ends the batch is no error: the next call will meet it */
+    }
+    /* A handler that is due would run, and may raise, as soon as this call returns: the batch would
+     * be gone. */
+    if (!PyErr_Occurred() && PyErr_CheckSignals() == 0)
+        return batch;
+    if (batch != NULL && PyList_GET_SIZE(batch) > 0)
+        tell_progress("received", batch);
+    Py_XDECREF(batch);
+    return NULL;
+}
+
+/* Receive through `room`, which holds max_message_size bytes. limit: how many for a batch, 0 for
+ * one alone. */
+static inline PyObject *receive_in(Queue *queue, Timeout *timeout, char *room, Py_ssize_t limit)
+{
+    Transfer transfer = {.queue = queue, .data = room, .size = (size_t)queue->max_message_size};
+    ssize_t size;
+
+    if (limit > 0)
+        return receive_batch(&transfer, timeout, limit);
+    size = run(&transfer, timeout);
+    return size < 0 ? NULL : received(room, size, transfer.priority);
+}
+
+static PyObject *receive_on_stack(Queue *queue, Timeout *timeout, Py_ssize_t limit)
+{
+    char room[STACK_MESSAGE];
+
+    return receive_in(queue, timeout, room, limit);
+}
+
+/* The handle's own buffer, or one for this call where another thread has it. */
+static PyObject *receive_on_heap(Queue *queue, Timeout *timeout, Py_ssize_t limit)
+{
+    int own = take_buffer(queue);
+    char *room = own ? queue->buffer : NULL;
+    PyObject *result;
+
+    if (room == NULL)
+        room = PyMem_RawMalloc((size_t)queue->max_message_size);
+    if (own)
+        queue->buffer = room;
+    result = room == NULL ? PyErr_NoMemory() : receive_in(queue, timeout, room, limit);
+    if (own)
+        give_buffer_back(queue);
+    else
+        PyMem_RawFree(room);
+    return result;
+}
+
+static PyObject *receive_through_room(Queue *queue, Timeout *timeout, Py_ssize_t limit)
+{
+    PyObject *result;
+
+    if (!take(queue))
+        return fail(queue, "receive", EBADF);
+    if (queue->max_message_size <= STACK_MESSAGE)
+        result = receive_on_stack(queue, timeout, limit);
+    else
+        result = receive_on_heap(queue, timeout, limit);
+    give_back(queue);
+    return result;
+}
+
+static PyObject *queue_receive(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames)
+{
+    PyObject *values[1] = {NULL};
+    Timeout timeout = AT_ONCE;
+
+    if (parse("receive", args, nargs, kwnames, &word_timeout, 1, 0, values) < 0 ||
+        parse_timeout(values[0], &timeout) < 0)
+        return NULL;
+    return receive_through_room((Queue *)self, &timeout, 0);
+}
+
+PyDoc_STRVAR(receive_many_doc, "receive_many($self, /, limit=None, timeout=None)\n--\n\n"
+                               "Wait for a message as receive() does, then take what else is there "
+                               "without waiting.\n\n"
+                               "limit: how many messages at the most, 1 or more; None: as many as "
+                               "the queue can hold.\n"
+                               "timeout: seconds to wait for the first; None waits as long as it "
+                               "takes, 0 does not wait.\n\n"
+                               "Returns a list of (message, priority), never empty.\n"
+                               "Raises as receive() does. An exception that a signal handler "
+                               "raises during the call carries the\n"
+                               "messages that had come as its attribute `received`: none is lost.\n"
+                               "POSIX.1-2017, mq_receive().");
+
+static PyObject *queue_receive_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames)
+{
+    Queue *queue = (Queue *)self;
+    PyObject *const names[] = {word_limit, word_timeout};
+    PyObject *values[2] = {NULL, NULL};
+    Timeout timeout = AT_ONCE;
+    Py_ssize_t limit = queue->max_messages;
+
+    if (parse("receive_many", args, nargs, kwnames, names, 2, 0, values) < 0 ||
+        parse_timeout(values[1], &timeout) < 0)
+        return NULL;
+    if (values[0] != NULL && values[0] != Py_None) {
+        limit = PyNumber_AsSsize_t(values[0], NULL);
+        if (limit == -1 && PyErr_Occurred()) {
+            if (PyErr_ExceptionMatches(PyExc_TypeError))
+                PyErr_Format(PyExc_TypeError, "limit must be an int or None, not %.200s",
+                             Py_TYPE(values[0])->tp_name);
+            return NULL;
+        }
+        if (limit < 1) {
+            PyErr_Format(PyExc_ValueError, "limit must be 1 or more, not %R", values[0]);
+            return NULL;
+        }
+    }
+    return receive_through_room(queue, &timeout, limit > 0 ? limit : 1);
+}
+
+PyDoc_STRVAR(receive_into_doc, "receive_into($self, /, buffer, timeout=None)\n--\n\n"
+                               "Receive as receive() does, straight into a buffer of the "
+                               "caller's.\n\n"
+                               "buffer: writable and contiguous, with room for max_message_size "
+                               "bytes.\n"
+                               "timeout: seconds; None waits as long as it takes, 0 does not "
+                               "wait.\n\n"
+                               "Returns (nbytes, priority): the message is buffer[:nbytes]; the "
+                               "rest keeps its contents.\n"
+                               "Raises as receive() does, ValueError for a buffer too small, "
+                               "TypeError or BufferError for what is no\n"
+                               "such buffer. POSIX.1-2017, mq_receive().");
+
+static PyObject *queue_receive_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames)
+{
+    Queue *queue = (Queue *)self;
+    PyObject *const names[] = {word_buffer, word_timeout};
+    PyObject *values[2] = {NULL, NULL};
+    Transfer transfer = {.queue = queue};
+    Timeout timeout = AT_ONCE;
+    Py_buffer view;
+    ssize_t size = -1;
+
+    if (parse("receive_into", args, nargs, kwnames, names, 2, 1, values) < 0 ||
+        parse_timeout(values[1], &timeout) < 0)
+        return NULL;
+    if (!PyObject_CheckBuffer(values[0]))
+        return PyErr_Format(PyExc_TypeError,
+                            "buffer must be a writable bytes-like object, not %.200s",
+                            Py_TYPE(values[0])->tp_name);
+    if (PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0)
+        return NULL;
+    transfer.data = view.buf;
+    transfer.size = (size_t)view.len;
+    if (!take(queue)) {
+        fail(queue, "receive", EBADF);
+    } else {
+        if (transfer.size < (size_t)queue->max_message_size)
+            PyErr_Format(PyExc_ValueError,
+                         "buffer has %zd bytes, less than the queue's max_message_size=%ld",
+                         view.len, queue->max_message_size);
+        else
+            size = run(&transfer, &timeout);
+        give_back(queue);
+    }
+    PyBuffer_Release(&view);
+    return size < 0 ? NULL : Py_BuildValue("(nI)", (Py_ssize_t)size, transfer.priority);
+}
+
+/* A message of a batch, ready to be sent. */
+typedef struct {
+    Py_buffer view;
+    char *data;
+    size_t size;
+} Parcel;
+
+/* Send the parcels in order. How many were sent; less than `count` with an error set, or where the
+ * time was up. */
+static Py_ssize_t send_parcels(Transfer *transfer, Timeout *timeout, const Parcel *parcels,
+                               Py_ssize_t count)
+{
+    Py_ssize_t sent = 0;
+
+    while (sent < count) {
+        transfer->data = parcels[sent].data;
+        transfer->size = parcels[sent].size;
+        if (move(transfer, timeout) < 0) {
+            /* The time is up: the count says so, unless it were zero. */
+            if (errno != 0 && (sent == 0 || (errno != ETIMEDOUT && errno != EAGAIN)))
+                fail(transfer->queue, "send", errno);
+            break;
+        }
+        sent++;
+    }
+    return sent;
+}
+
+PyDoc_STRVAR(send_many_doc, "send_many($self, /, messages, timeout=None, priority=0)\n--\n\n"
+                            "Send messages in order; return how many were sent.\n\n"
+                            "messages: an iterable, read to its end before the first is sent; each "
+                            "as for send().\n"
+                            "timeout: seconds for the whole batch; None waits as long as it takes, "
+                            "0 sends what fits now.\n"
+                            "priority: of each, 0 to QUEUE_PRIORITY_MAX.\n\n"
+                            "When the time is up, or the queue is full and may not block, the "
+                            "count says how many were sent;\n"
+                            "BusyError if that is none. A message that is no message, or too long, "
+                            "is found before any is sent. Any\n"
+                            "other exception, such as one that a signal handler raised, carries "
+                            "the count as its attribute `sent`.\n"
+                            "POSIX.1-2017, mq_send().");
+
+static PyObject *queue_send_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kwnames)
+{
+    Queue *queue = (Queue *)self;
+    PyObject *const names[] = {word_messages, word_timeout, word_priority};
+    PyObject *values[3] = {NULL, NULL, NULL};
+    Transfer transfer = {.queue = queue, .sending = 1};
+    Timeout timeout = AT_ONCE;
+    PyObject *messages = NULL, *result = NULL;
+    Parcel *parcels = NULL;
+    Py_ssize_t count, ready = 0, sent = 0;
+
+    if (parse("send_many", args, nargs, kwnames, names, 3, 1, values) < 0 ||
+        parse_timeout(values[1], &timeout) < 0 || parse_priority(values[2], &transfer.priority) < 0)
+        return NULL;
+    if (PyUnicode_Check(values[0]) || PyBytes_Check(values[0]))
+        return PyErr_Format(PyExc_TypeError,
+                            "messages must be an iterable of messages, not one (%.200s)",
+                            Py_TYPE(values[0])->tp_name);
+    messages = PySequence_Tuple(values[0]); /* a copy: another thread may change the list */
+    if (messages == NULL)
+        return NULL;
+    if (!take(queue)) {
+        Py_DECREF(messages);
+        return fail(queue, "send", EBADF);
+    }
+    count = PyTuple_GET_SIZE(messages);
+    parcels = PyMem_New(Parcel, count > 0 ? count : 1);
+    if (parcels == NULL)
+        PyErr_NoMemory();
+    for (; parcels != NULL && ready < count; ready++) {
+        Parcel *parcel = &parcels[ready];
+
+        parcel->view.obj = NULL;
+        if (parse_message(PyTuple_GET_ITEM(messages, ready), &transfer, &parcel->view) < 0)
+            break;
+        parcel->data = transfer.data;
+        parcel->size = transfer.size;
+        if (!fitting(queue, parcel->size)) {
+            ready++; /* its view is to be released */
+            break;
+        }
+    }
+    if (!PyErr_Occurred())
+        sent = send_parcels(&transfer, &timeout, parcels, count);
+    result = PyLong_FromSsize_t(sent);
+    if (PyErr_Occurred()) {
+        tell_progress("sent", result);
+        Py_CLEAR(result);
+    }
+    while (ready > 0)
+        PyBuffer_Release(&parcels[--ready].view);
+    PyMem_Free(parcels);
+    give_back(queue);
+    Py_DECREF(messages);
+    return result;
+}
+
+/* mq_getattr(3) on an open handle. 0, or -1 with an error set. */
+static int get_attributes(Queue *queue, const char *operation, struct mq_attr *attributes)
+{
+    int rc = -1, error = EBADF;
+
+    if (take(queue)) {
+        rc = mq_getattr(queue->mqd, attributes);
+        error = errno;
+        give_back(queue);
+    }
+    if (rc < 0)
+        fail(queue, operation, error);
+    return rc;
+}
+
+PyDoc_STRVAR(open_doc, "_open($self, name, oflag, mode, max_messages, max_message_size, /)\n--\n\n"
+                       "mq_open(3), once. A capacity of 0 x 0 is the kernel's default. Returns 0, "
+                       "or the errno.");
+
+static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Queue *queue = (Queue *)self;
+    struct mq_attr attributes = {0};
+    PyObject *path;
+    long oflag, mode;
+    mqd_t mqd;
+    int error;
+
+    if (nargs != 5 || !PyUnicode_Check(args[0]))
+        return PyErr_Format(PyExc_TypeError, "_open() takes a name and four numbers");
+    if (queue->name != NULL) {
+        PyErr_SetString(PyExc_TypeError, "this handle was opened before; make a new one");
+        return NULL;
+    }
+    oflag = PyLong_AsLong(args[1]);
+    mode = PyLong_AsLong(args[2]);
+    attributes.mq_maxmsg = PyLong_AsLong(args[3]);
+    attributes.mq_msgsize = PyLong_AsLong(args[4]);
+    if (PyErr_Occurred() || !name_bytes(args[0], &path))
+        return NULL;
+    do {
+        PyThreadState *state = PyEval_SaveThread();
+
+        mqd = mq_open(PyBytes_AS_STRING(path), (int)oflag, (mode_t)mode,
+                      attributes.mq_maxmsg == 0 ? NULL : &attributes);
+        PyEval_RestoreThread(state);
+        error = mqd == (mqd_t)-1 ? errno : 0;
+    } while (error == EINTR && PyErr_CheckSignals() == 0);
+    Py_DECREF(path);
+    if (error == 0 && mq_getattr(mqd, &attributes) < 0) {
+        error = errno;
+        mq_close(mqd);
+    }
+    if (error != 0)
+        return error == EINTR ? NULL : PyLong_FromLong(error);
+    queue->mqd = mqd;
+    queue->readable = (oflag & O_ACCMODE) != O_WRONLY;
+    queue->writable = (oflag & O_ACCMODE) != O_RDONLY;
+    queue->max_messages = attributes.mq_maxmsg;
+    queue->max_message_size = attributes.mq_msgsize;
+    Py_INCREF(args[0]);
+    queue->name = args[0];
+    Py_INCREF(args[2]);
+    queue->mode = args[2];
+    queue->users = 0;
+    return PyLong_FromLong(0);
+}
+
+PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
+                        "Close this handle; other handles of the queue stay valid, and so does its "
+                        "name.\n\n"
+                        "A thread that waits on this handle keeps its queue until its wait ends. A "
+                        "notification request of this\n"
+                        "process for the queue ends. Raises ExistentialError when the handle is "
+                        "closed already.\n"
+                        "POSIX.1-2017, mq_close().");
+
+static PyObject *queue_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Queue *queue = (Queue *)self;
+    int users = LOAD(queue->users);
+
+    do {
+        if (users & CLOSED)
+            return fail(queue, "close", EBADF);
+    } while (!SWAP(queue->users, users, (users | CLOSED) + 1));
+    /* The descriptor lives on in its other users; the request must not. */
+    if (users > 0)
+        mq_notify(queue->mqd, NULL);
+    give_back(queue);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\n"
+                         "The queue descriptor, an int, for selectors, select and event loops "
+                         "(Linux: mq_overview(7)).\n\n"
+                         "Raises ExistentialError when the handle is closed.");
+
+static PyObject *queue_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Queue *queue = (Queue *)self;
+
+    if (LOAD(queue->users) & CLOSED)
+        return fail(queue, "fileno", EBADF);
+    return PyLong_FromLong((long)queue->mqd);
+}
+
+PyDoc_STRVAR(notify_doc, "_notify($self, kind, number, ticket, /)\n--\n\n"
+                         "mq_notify(3). kind: SIGEV_SIGNAL (number: the signal), SIGEV_THREAD "
+                         "(number: the socket that receives the\n"
+                         "ticket), SIGEV_NONE cancels. A request that this process has for the "
+                         "queue gives way.");
+
+static PyObject *queue_notify(PyObject *self, PyObject *args)
+{
+    Queue *queue = (Queue *)self;
+    unsigned long long ticket;
+    int kind, number, rc, error;
+    PyThreadState *state;
+
+    if (!PyArg_ParseTuple(args, "iiK:_notify", &kind, &number, &ticket))
+        return NULL;
+    if (!take(queue))
+        return fail(queue, "notify", EBADF);
+    state = PyEval_SaveThread(); /* the kernel may have to wait for room in the socket */
+    rc = kind == SIGEV_NONE ? mq_notify(queue->mqd, NULL)
+                            : request_ticket(queue->mqd, kind, number, ticket);
+    if (rc < 0 && errno == EBUSY &&
+        mq_notify(queue->mqd, NULL) == 0) /* which ends a request of this process only */
+        rc = request_ticket(queue->mqd, kind, number, ticket);
+    error = errno;
+    PyEval_RestoreThread(state);
+    give_back(queue);
+    if (rc < 0)
+        return fail(queue, "notify", error);
+    Py_RETURN_NONE;
+}
+
+/* --- properties --------------------------------------------------------------------------- */
+
+static PyObject *get_mqd(PyObject *self, void *Py_UNUSED(closure))
+{
+    return queue_fileno(self, NULL);
+}
+
+static PyObject *get_closed(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(LOAD(((Queue *)self)->users) & CLOSED);
+}
+
+static PyObject *get_constant(PyObject *self, void *offset)
+{
+    Queue *queue = (Queue *)self;
+
+    if (LOAD(queue->users) & CLOSED)
+        return fail(queue, "property", EBADF);
+    return PyLong_FromLong(*(long *)((char *)queue + (ptrdiff_t)offset));
+}
+
+static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct mq_attr attributes;
+
+    if (get_attributes((Queue *)self, "property", &attributes) < 0)
+        return NULL;
+    return PyLong_FromLong(attributes.mq_curmsgs);
+}
+
+static PyObject *get_block(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct mq_attr attributes;
+
+    if (get_attributes((Queue *)self, "property", &attributes) < 0)
+        return NULL;
+    return PyBool_FromLong(!(attributes.mq_flags & O_NONBLOCK));
+}
+
+static int set_block(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Queue *queue = (Queue *)self;
+    struct mq_attr attributes = {0};
+    int block, rc;
+
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "block cannot be deleted");
+        return -1;
+    }
+    block = PyObject_IsTrue(value);
+    if (block < 0)
+        return -1;
+    if (!take(queue)) {
+        fail(queue, "property", EBADF);
+        return -1;
+    }
+    attributes.mq_flags = block ? 0 : O_NONBLOCK;
+    rc = mq_setattr(queue->mqd, &attributes, NULL);
+    if (rc < 0)
+        fail(queue, "property", errno);
+    give_back(queue);
+    return rc;
+}
+
+/* --- the type ----------------------------------------------------------------------------- */
+
+static PyObject *queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                           PyObject *Py_UNUSED(kwargs))
+{
+    Queue *queue = (Queue *)type->tp_alloc(type, 0);
+
+    if (queue != NULL) {
+        queue->mqd = (mqd_t)-1;
+        queue->users = CLOSED;
+    }
+    return (PyObject *)queue;
+}
+
+/* A handle dropped open keeps its descriptor, as the interface promises; the programmer may want to
+ * know. */
+static void queue_finalize(PyObject *self)
+{
+    PyObject *type, *value, *traceback;
+
+    if (LOAD(((Queue *)self)->users) & CLOSED)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_ResourceWarning(self, 1, "unclosed message queue %S: close() was not called",
+                              ((Queue *)self)->name) < 0 &&
+        PyErr_ExceptionMatches(PyExc_Warning))
+        PyErr_WriteUnraisable(self);
+    PyErr_Restore(type, value, traceback);
+}
+
+static void queue_dealloc(PyObject *self)
+{
+    Queue *queue = (Queue *)self;
+    PyTypeObject *type = Py_TYPE(self);
+
+    /* For a subclass Python has called the finalizer already. */
+    if (type->tp_dealloc == queue_dealloc && PyObject_CallFinalizerFromDealloc(self) < 0)
+        return; /* resurrected */
+    PyMem_RawFree(queue->buffer);
+    Py_XDECREF(queue->name);
+    Py_XDECREF(queue->mode);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+#define FAST (METH_FASTCALL | METH_KEYWORDS)
+
+static PyMethodDef queue_methods[] = {
+    {"send", (PyCFunction)(void (*)(void))queue_send, FAST, send_doc},
+    {"receive", (PyCFunction)(void (*)(void))queue_receive, FAST, receive_doc},
+    {"send_many", (PyCFunction)(void (*)(void))queue_send_many, FAST, send_many_doc},
+    {"receive_many", (PyCFunction)(void (*)(void))queue_receive_many, FAST, receive_many_doc},
+    {"receive_into", (PyCFunction)(void (*)(void))queue_receive_into, FAST, receive_into_doc},
+    {"close", queue_close, METH_NOARGS, close_doc},
+    {"fileno", queue_fileno, METH_NOARGS, fileno_doc},
+    {"_notify", queue_notify, METH_VARARGS, notify_doc},
+    {"_open", (PyCFunction)(void (*)(void))queue_open, METH_FASTCALL, open_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef queue_members[] = {
+    {"name", T_OBJECT, offsetof(Queue, name), READONLY,
+     "The queue's name, as given or as chosen: str."},
+    {"mode", T_OBJECT, offsetof(Queue, mode), READONLY, "The permission bits, as given: int."},
+    {"_readable", T_BOOL, offsetof(Queue, readable), READONLY, NULL},
+    {"_writable", T_BOOL, offsetof(Queue, writable), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef queue_properties[] = {
+    {"mqd", get_mqd, NULL, "The queue descriptor: int.", NULL},
+    {"closed", get_closed, NULL, "Whether close() was called: bool.", NULL},
+    {"max_messages", get_constant, NULL, "How many messages the queue can hold.",
+     (void *)offsetof(Queue, max_messages)},
+    {"max_message_size", get_constant, NULL, "How many bytes a message may have.",
+     (void *)offsetof(Queue, max_message_size)},
+    {"current_messages", get_current_messages, NULL, "How many messages the queue holds now.",
+     NULL},
+    {"block", get_block, set_block,
+     "Whether send() and receive() may wait: bool. False makes them raise BusyError instead, "
+     "whatever their timeout.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot queue_slots[] = {
+    {Py_tp_doc, "An open queue descriptor and the calls that must be fast; the base of "
+                "MessageQueue."},
+    {Py_tp_new, queue_new},
+    {Py_tp_finalize, queue_finalize},
+    {Py_tp_dealloc, queue_dealloc},
+    {Py_tp_methods, queue_methods},
+    {Py_tp_members, queue_members},
+    {Py_tp_getset, queue_properties},
+    {0, NULL},
+};
+
+static PyType_Spec queue_spec = {
+    .name = "posix_ipc_swig._mqueue.Queue",
+    .basicsize = sizeof(Queue),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = queue_slots,
+};
+
+/* --- the module's part -------------------------------------------------------------------- */
+
+PyDoc_STRVAR(set_errors_doc, "set_errors(busy_error, operation_error, /)\n--\n\n"
+                             "Say which class a call raises that may not wait, and which function "
+                             "makes the exception for any\n"
+                             "other failure: operation_error(queue, operation, errno).");
+
+static PyObject *set_errors(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *busy, *operation;
+
+    if (!PyArg_ParseTuple(args, "OO:set_errors", &busy, &operation))
+        return NULL;
+    Py_INCREF(busy);
+    Py_XSETREF(busy_error, busy);
+    Py_INCREF(operation);
+    Py_XSETREF(operation_error, operation);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"set_errors", set_errors, METH_VARARGS, set_errors_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int intern(PyObject **word, const char *text)
+{
+    *word = PyUnicode_InternFromString(text);
+    return *word == NULL ? -1 : 0;
+}
+
+int add_queue_type(PyObject *module)
+{
+    PyObject *type;
+
+    if (intern(&word_message, "message") < 0 || intern(&word_messages, "messages") < 0 ||
+        intern(&word_timeout, "timeout") < 0 || intern(&word_priority, "priority") < 0 ||
+        intern(&word_limit, "limit") < 0 || intern(&word_buffer, "buffer") < 0 ||
+        PyModule_AddFunctions(module, module_methods) < 0)
+        return -1;
+    type = PyType_FromSpec(&queue_spec);
+    if (type == NULL)
+        return -1;
+    if (PyModule_AddObject(module, "Queue", type) < 0) {
+        Py_DECREF(type);
+        return -1;
+    }
+    return 0;
+}
+
+int queues_supported(void)
+{
+    struct mq_attr attributes;
+
+    return mq_getattr((mqd_t)-1, &attributes) == 0 || errno != ENOSYS;
+}
