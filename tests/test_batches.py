@@ -1,0 +1,248 @@
+"""Batches and buffers: send_many, receive_many, receive_into."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+from helpers import drain, fill, type_name, wait_until_asleep
+
+from posix_ipc_swig import BusyError, ExistentialError, PermissionsError
+
+MAIN = threading.main_thread().native_id
+
+
+# --- send_many --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 60])
+def test_send_many_sends_in_order_and_returns_how_many(queue, timeout):
+    assert queue.send_many(["a", b"b", bytearray(b"c")], timeout, 3) == 3
+    assert drain(queue) == [(b"a", 3), (b"b", 3), (b"c", 3)]
+
+
+def test_send_many_takes_any_iterable(queue):
+    assert queue.send_many(str(number) for number in range(3)) == 3
+    assert queue.send_many([]) == 0
+    assert drain(queue) == [(b"0", 0), (b"1", 0), (b"2", 0)]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+def test_send_many_sends_what_fits_in_its_time(queue, timeout):
+    start = time.monotonic()
+    assert queue.send_many(list("abcdef"), timeout) == 4
+    assert time.monotonic() - start >= timeout
+    assert [message for message, _ in drain(queue)] == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+def test_send_many_of_nothing_in_its_time_is_a_busy_error(queue, timeout):
+    messages = fill(queue)
+    with pytest.raises(BusyError):
+        queue.send_many(["x"], timeout)
+    assert [message for message, _ in drain(queue)] == messages
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_send_many_waits_for_room(queue, start_thread, timeout):
+    batch = [str(number) for number in range(20)]
+    thread = start_thread(queue.send_many, batch, timeout)
+    thread.wait_until_asleep()
+    assert [queue.receive(60)[0].decode() for _ in batch] == batch
+    assert thread.result() == 20
+
+
+def test_send_many_sends_what_fits_when_the_handle_does_not_block(queue):
+    queue.block = False
+    assert queue.send_many(list("abcdef")) == 4
+    with pytest.raises(BusyError):
+        queue.send_many(list("abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(5, TypeError), (b"x" * 65, ValueError), ("\ud800", UnicodeEncodeError), (memoryview(b"abcd")[::2], BufferError)],
+    ids=["int", "too long", "lone surrogate", "not contiguous"],
+)
+def test_send_many_sends_nothing_when_one_is_no_message(queue, bad, error):
+    good = bytearray(b"good")
+    with pytest.raises(error):
+        queue.send_many([good, "fine", bad])
+    assert queue.current_messages == 0
+    good.append(0)  # nobody holds it any more
+
+
+@pytest.mark.parametrize("wrong", ["text", b"bytes", 5, None], ids=type_name)
+def test_send_many_wants_messages_not_one(queue, wrong):
+    with pytest.raises(TypeError):
+        queue.send_many(wrong)
+    assert queue.current_messages == 0
+
+
+def test_what_the_iterable_raises_propagates_and_nothing_is_sent(queue):
+    def messages():
+        yield "first"
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        queue.send_many(messages())
+    assert queue.current_messages == 0
+
+
+# --- receive_many -----------------------------------------------------------------------------
+
+
+def test_receive_many_takes_what_is_there(queue):
+    for text, priority in (("a", 1), ("b", 3), ("c", 1)):
+        queue.send(text, priority=priority)
+    assert queue.receive_many() == [(b"b", 3), (b"a", 1), (b"c", 1)]
+    assert queue.current_messages == 0
+
+
+def test_receive_many_takes_no_more_than_its_limit(queue):
+    fill(queue)
+    assert len(queue.receive_many(3)) == 3
+    assert len(queue.receive_many(limit=10**6, timeout=0)) == 1
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+def test_receive_many_of_nothing_is_a_busy_error(queue, timeout):
+    start = time.monotonic()
+    with pytest.raises(BusyError):
+        queue.receive_many(None, timeout)
+    assert time.monotonic() - start >= timeout
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_receive_many_waits_for_the_first(queue, start_thread, timeout):
+    thread = start_thread(queue.receive_many, 4, timeout)
+    thread.wait_until_asleep()
+    queue.send("hello", priority=2)
+    assert thread.result() == [(b"hello", 2)]
+
+
+@pytest.mark.parametrize("limit", [0, -1, -(2**64)])
+def test_receive_many_wants_a_limit_of_one_or_more(queue, limit):
+    queue.send("hello")
+    with pytest.raises(ValueError, match="limit"):
+        queue.receive_many(limit)
+    assert queue.current_messages == 1
+
+
+@pytest.mark.parametrize("limit", ["1", 1.0, [1]], ids=type_name)
+def test_a_limit_of_a_wrong_type_is_a_type_error(queue, limit):
+    queue.send("hello")
+    with pytest.raises(TypeError, match="limit"):
+        queue.receive_many(limit)
+    assert queue.current_messages == 1
+
+
+# --- receive_into -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [64, 100])
+def test_receive_into_fills_a_buffer_of_the_callers(queue, room):
+    buffer = bytearray(b"." * room)
+    queue.send("hello", priority=5)
+    assert queue.receive_into(buffer) == (5, 5)
+    assert buffer == b"hello" + b"." * (room - 5)
+    queue.send(b"")
+    assert queue.receive_into(memoryview(buffer), timeout=0) == (0, 0)
+
+
+def test_receive_into_wants_room_for_any_message(queue):
+    queue.send("x")
+    with pytest.raises(ValueError, match="64"):
+        queue.receive_into(bytearray(63))
+    assert queue.current_messages == 1
+
+
+@pytest.mark.parametrize("buffer", [b"x" * 64, "x" * 64, None, 64, memoryview(bytearray(256))[::2]], ids=type_name)
+def test_receive_into_wants_a_buffer_that_can_be_written(queue, buffer):
+    queue.send("x")
+    with pytest.raises((TypeError, BufferError)):
+        queue.receive_into(buffer)
+    assert queue.current_messages == 1
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+def test_receive_into_of_nothing_is_a_busy_error_and_writes_nothing(queue, timeout):
+    buffer = bytearray(64)
+    with pytest.raises(BusyError):
+        queue.receive_into(buffer, timeout)
+    assert buffer == bytes(64)
+    buffer.clear()  # nobody holds it any more
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_receive_into_waits_and_holds_the_buffer(queue, start_thread, timeout):
+    buffer = bytearray(64)
+    thread = start_thread(queue.receive_into, buffer, timeout)
+    thread.wait_until_asleep()
+    with pytest.raises(BufferError):
+        buffer.clear()
+    queue.send("hello")
+    assert thread.result() == (5, 0)
+    assert buffer[:5] == b"hello"
+
+
+# --- all of them ------------------------------------------------------------------------------
+
+USES = {
+    "send_many": lambda queue: queue.send_many(["hello"]),
+    "receive_many": lambda queue: queue.receive_many(),
+    "receive_into": lambda queue: queue.receive_into(bytearray(64)),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_closed_handle_can_do_nothing(queue, reopen, use):
+    handle = reopen(queue)
+    handle.close()
+    with pytest.raises(ExistentialError):
+        use(handle)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_rights_are_kept(queue, reopen, use):
+    sending = use is USES["send_many"]
+    with pytest.raises(PermissionsError):
+        use(reopen(queue, read=sending, write=not sending))
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_timeout_that_makes_no_sense_is_a_value_error(queue, timeout):
+    queue.send("hello")
+    for call in (
+        lambda: queue.send_many(["x"], timeout),
+        lambda: queue.receive_many(None, timeout),
+        lambda: queue.receive_into(bytearray(64), timeout),
+    ):
+        with pytest.raises(ValueError, match="timeout"):
+            call()
+    assert queue.current_messages == 1
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_what_a_signal_handler_raises_ends_the_wait_and_tells_what_was_done(queue, handle_signal, use):
+    def stop(number, frame):
+        raise LookupError("from the handler")
+
+    def send_signal():
+        wait_until_asleep("self", MAIN)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    handle_signal(signal.SIGUSR1, stop)
+    sending = use is USES["send_many"]
+    thread = threading.Thread(target=send_signal)
+    thread.start()
+    try:
+        with pytest.raises(LookupError, match="from the handler") as caught:
+            queue.send_many(list("abcdef"), timeout=60) if sending else use(queue)
+    finally:
+        thread.join()
+    if sending:
+        assert caught.value.sent == 4
+    assert queue.current_messages == (4 if sending else 0)
