@@ -12,8 +12,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import Callable, Optional
 
-from posix_ipc_swig import raw
-from posix_ipc_swig.limits import queue_bytes
+from posix_ipc_swig import queue_bytes, raw
 
 RLIMIT_MSGQUEUE = 12
 HARD_MSG_MAX = 65536

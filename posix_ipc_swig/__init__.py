@@ -1,5 +1,6 @@
 """Named POSIX message queues: mq_overview(7), POSIX.1-2017 <mqueue.h>."""
 
+from ._limits import fits, limits, queue_bytes
 from ._version import VERSION
 from .constants import (
     MESSAGE_QUEUES_SUPPORTED,
@@ -34,6 +35,20 @@ if TYPE_CHECKING or MESSAGE_QUEUES_SUPPORTED:
 else:
     from .unsupported import MessageQueue, unlink_message_queue
 
+if TYPE_CHECKING:
+    from ._records import Fit as Fit
+    from ._records import Limits as Limits
+else:
+
+    def __getattr__(name):
+        # What limits() and fits() return: dataclasses cost more to import than the rest of the package.
+        if name in ("Fit", "Limits"):
+            from . import _records
+
+            return getattr(_records, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __version__ = VERSION
 
 __all__ = [
@@ -62,5 +77,8 @@ __all__ = [
     "QueueNotFoundError",
     "SignalError",
     "__version__",
+    "fits",
+    "limits",
+    "queue_bytes",
     "unlink_message_queue",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import limits
+from . import _limits
 
 try:
     from . import _mqueue
@@ -39,5 +39,5 @@ O_TRUNC = os.O_TRUNC
 O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
 
 # What they were at import; a queue made later gets what they are then.
-QUEUE_MESSAGES_MAX_DEFAULT = limits.default_messages()
-QUEUE_MESSAGE_SIZE_MAX_DEFAULT = limits.default_message_size()
+QUEUE_MESSAGES_MAX_DEFAULT = _limits.default_messages()
+QUEUE_MESSAGE_SIZE_MAX_DEFAULT = _limits.default_message_size()

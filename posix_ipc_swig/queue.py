@@ -6,9 +6,9 @@ import os
 import sys
 from operator import index
 
-from . import _mqueue, limits
+from . import _limits, _mqueue
 from .constants import O_CREAT, O_CREX, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
-from .errors import BusyError, QueueExistsError, operation_error, system_error
+from .errors import BusyError, QueueExistsError, open_error, operation_error, unlink_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,17 +83,17 @@ class MessageQueue(_mqueue.Queue):
         if not oflag & O_CREAT or (max_messages is None and max_message_size is None):
             number = self._open(name, oflag, mode, 0, 0)
         else:  # the kernel takes both numbers or none
-            max_messages = max_messages or limits.default_messages()
-            max_message_size = max_message_size or limits.default_message_size()
+            max_messages = max_messages or _limits.default_messages()
+            max_message_size = max_message_size or _limits.default_message_size()
             # What C's long cannot say is over every limit, and so is the largest that it can.
             number = self._open(name, oflag, mode, min(max_messages, sys.maxsize), min(max_message_size, sys.maxsize))
         if number:
-            raise limits.open_error(
+            raise open_error(
                 number,
                 name,
                 bool(oflag & O_CREAT),
-                max_messages or limits.default_messages(),
-                max_message_size or limits.default_message_size(),
+                max_messages or _limits.default_messages(),
+                max_message_size or _limits.default_message_size(),
             )
 
     def request_notification(self, notification: _Notification = None) -> None:
@@ -171,7 +171,7 @@ def _unlink(name: str) -> None:
     try:
         _mqueue.mq_unlink(name)
     except OSError as error:
-        raise system_error(error.errno or 0, name) from None
+        raise unlink_error(error.errno or 0, name) from None
 
 
 def _reopen(kind: type[MessageQueue], name: str, flags: int, mode: int, read: bool, write: bool) -> MessageQueue:
@@ -194,8 +194,8 @@ def _checked_name(name: str | bytes) -> str:
     if "\0" in text:
         raise ValueError(f"name must not hold a NUL character, unlike {text!r}")
     size = len(text if text.isascii() else os.fsencode(text)) - 1
-    if size > limits.NAME_MAX:
-        raise ValueError(f"name has {size} bytes after its slash, over NAME_MAX={limits.NAME_MAX}")
+    if size > _limits.NAME_MAX:
+        raise ValueError(f"name has {size} bytes after its slash, over NAME_MAX={_limits.NAME_MAX}")
     return text
 
 
