@@ -7,90 +7,242 @@ subject's: its timer replays the durations that were measured.
 from __future__ import annotations
 
 import statistics
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import table
+from cases import BARE, FLOOR, OURS, PEER, RAW, Case
+from instructions import count_instructions, countable
+from peers import PEERS
 from replay import replay_timer
-from subjects import FLOOR, PEER, Case, Loop, Module, Raw, compile_loop
+from subjects import LeftOut, Loop, Maker, Subject, compile_loop, compiler
+
+# What leaves one of ours out of a case: more than a limit allows. A peer may have reasons of its own.
+REASONS = (LeftOut, OSError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench")
     group.addoption("--rounds", type=int, default=100, help="rounds of each subject (default: 100)")
-    group.addoption("--iterations", type=int, default=1000, help="pairs of send and receive a round (default: 1000)")
+    group.addoption("--round-time", type=float, default=2.0, help="milliseconds that a round takes, about (default: 2)")
+    group.addoption(
+        "--set",
+        choices=("targets", "all"),
+        default="targets",
+        help="which cases: those that have a target (default), or all",
+    )
+    group.addoption(
+        "--subjects", type=lambda text: text.split(","), default=None, help="only these, by name, with commas between"
+    )
+    group.addoption(
+        "--instructions",
+        action="store_true",
+        help="count instructions as well (valgrind's callgrind): they do not depend on the machine's load",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rounds(divisor): take that many times fewer rounds")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each file of a question has its CASES and its SUBJECTS."""
+    module: Any = metafunc.module
+    subjects = list(module.SUBJECTS) if BARE in module.SUBJECTS else [FLOOR, *module.SUBJECTS]
+    metafunc.parametrize("case", module.CASES, ids=lambda case: case.name)
+    metafunc.parametrize("subject", subjects)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
+    everything = config.getoption("--set") == "all"
+    wanted = config.getoption("--subjects")
+    chosen, others = [], []
+    for item in items:
+        item.add_marker(pytest.mark.benchmark(timer=replay_timer))
+        case, subject = item.callspec.params["case"], item.callspec.params["subject"]
+        asked = (everything or case.target is not None) and (wanted is None or subject in (FLOOR, BARE, *wanted))
+        (chosen if asked else others).append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")
-def loop_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def loop_program(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Return the C loop, compiled, or None where there is no compiler."""
+    if compiler() is None:
+        return None
     return compile_loop(tmp_path_factory.mktemp("loop"))
 
 
 @pytest.fixture(scope="session")
-def measurements() -> dict[Case, dict[str, Any]]:
+def make_floor(loop_program: Path | None) -> Maker:
+    """Return what starts the C loop for a case."""
+
+    def make(case: Case) -> Loop:
+        if loop_program is None:
+            raise LeftOut("there is no C compiler")
+        return Loop(loop_program, case)
+
+    return make
+
+
+@dataclass
+class Outcome:
+    """One subject's rounds, in seconds; and those of all subjects that took turns with it."""
+
+    version: str
+    durations: list[float]
+    beside: dict[str, Outcome]
+
+    def ratio_to(self, other: str) -> float | None:
+        """Return the median of the ratios of rounds that ran side by side."""
+        if other not in self.beside:
+            return None
+        pairs = zip(self.durations, self.beside[other].durations)
+        return round(statistics.median(mine / theirs for mine, theirs in pairs), 4)
+
+    def over(self, other: str) -> float | None:
+        """Return the median of the seconds that a round took more."""
+        if other not in self.beside:
+            return None
+        return statistics.median(mine - theirs for mine, theirs in zip(self.durations, self.beside[other].durations))
+
+
+class Measurements:
     """What each case's subjects took: measured once, told to several benchmarks."""
-    return {}
 
+    def __init__(self, config: pytest.Config, make_floor: Maker) -> None:
+        self.rounds: int = config.getoption("--rounds")
+        self.round_time: float = config.getoption("--round-time") * 1e-3
+        self.make_floor = make_floor
+        self.done: dict[Case, dict[str, Outcome | str]] = {}
 
-@pytest.fixture
-def measured(
-    request: pytest.FixtureRequest, loop_program: Path, measurements: dict[Case, dict[str, Any]]
-) -> Callable[[Case], dict[str, Any]]:
-    """Return what measures a case: subject -> (version, seconds a pair of each round) or why it is left out."""
-    rounds: int = request.config.getoption("--rounds")
-    iterations: int = request.config.getoption("--iterations")
-    makers: dict[str, Callable[[Case], Any]] = {
-        FLOOR: lambda case: Loop(loop_program, case, iterations),
-        PEER: lambda case: Module("posix_ipc", "posix_ipc", case, iterations),
-        "posix_ipc_swig": lambda case: Module("posix_ipc_swig", "posix_ipc_swig", case, iterations),
-        "posix_ipc_swig.raw": lambda case: Raw(case, iterations),
-    }
+    def of(self, case: Case, makers: dict[str, Maker], divisor: int) -> dict[str, Outcome | str]:
+        """Return what each subject took, or why it is left out."""
+        if case not in self.done:
+            if BARE not in makers:
+                makers = {FLOOR: self.make_floor, **makers}
+            # In a process that has threads each system call costs more: who starts some comes after the others, and is
+            # compared with their rounds of then.
+            threaded = {name for name in makers if name in PEERS and PEERS[name].threaded}
+            first = self._take(case, {name: make for name, make in makers.items() if name not in threaded}, divisor)
+            if threaded:
+                names = {FLOOR, PEER, *threaded}
+                then = self._take(case, {name: make for name, make in makers.items() if name in names}, divisor)
+                first.update((name, then[name]) for name in threaded)
+            self.done[case] = first
+        return self.done[case]
 
-    def measure(case: Case) -> dict[str, Any]:
-        if case in measurements:
-            return measurements[case]
-        subjects: dict[str, Any] = {}
-        result: dict[str, Any] = {}
+    def _take(self, case: Case, makers: dict[str, Maker], divisor: int) -> dict[str, Outcome | str]:
+        subjects: dict[str, Subject] = {}
+        times: dict[str, int] = {}
+        measured: dict[str, Outcome] = {}
+        left_out: dict[str, str] = {}
         try:
             for name, make in makers.items():
                 try:
                     subjects[name] = make(case)
-                except ImportError as error:
-                    result[name] = f"{name} is not installed here: {error}"
-            for name, subject in subjects.items():
-                subject.round()  # warm up
-                result[name] = (subject.version, [])
-            for _ in range(rounds):
-                for name, subject in subjects.items():
-                    result[name][1].append(subject.round())
+                    times[name] = calibrated(subjects[name], self.round_time * case.slowness)
+                    measured[name] = Outcome(subjects[name].version, [], measured)
+                except Exception as error:
+                    if name in (OURS, RAW) and not isinstance(error, REASONS):
+                        raise
+                    reason = f"{name} is not installed: {error}" if isinstance(error, ImportError) else str(error)
+                    left_out[name] = f"{case.name}: {reason}"
+                    if name in subjects:
+                        subjects.pop(name).close()
+            order = list(subjects)
+            for number in range(max(self.rounds // divisor, 3) if order else 0):
+                # Nobody always comes after the same one.
+                turn = number % len(order)
+                for name in order[turn:] + order[:turn]:
+                    measured[name].durations.append(subjects[name].round(times[name]))
         finally:
-            for subject in subjects.values():
+            # The last one first: its processes hold copies of the pipes that were open when they were forked.
+            for subject in reversed(subjects.values()):
                 subject.close()
-        measurements[case] = result
-        return result
+        return {**measured, **left_out}
 
-    return measure
+
+def calibrated(subject: Subject, duration: float) -> int:
+    """Return how many times a subject does its work in about that many seconds; warm it up by trying."""
+    times = 1
+    while True:
+        taken = subject.round(times) * times
+        if taken >= duration / 4:
+            return max(round(times * duration / taken), 1)
+        times *= 4
+
+
+@pytest.fixture(scope="session")
+def measurements(request: pytest.FixtureRequest, make_floor: Maker) -> Measurements:
+    return Measurements(request.config, make_floor)
+
+
+@pytest.fixture(scope="session")
+def instructions(request: pytest.FixtureRequest) -> dict[tuple[str, str], float]:
+    """Return (case's name, subject) -> instructions, of all cases that are asked about."""
+    if not request.config.getoption("--instructions"):
+        return {}
+    asked = {
+        (item.module.__name__, item.callspec.params["case"]): None
+        for item in request.session.items
+        if any(countable(maker) for maker in item.module.SUBJECTS.values())
+    }
+    return count_instructions(list(asked), request.getfixturevalue("loop_program"))
 
 
 @pytest.fixture
-def report_subject(benchmark: Any, measured: Callable[[Case], dict[str, Any]]) -> Callable[[Case, str], None]:
-    """Give a benchmark the rounds of one subject, and its ratios to the C loop and to posix_ipc."""
+def report(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    measurements: Measurements,
+    instructions: dict[tuple[str, str], float],
+) -> Callable[[Case, str], None]:
+    """Give a benchmark the rounds of one subject, and what is to be known of them."""
 
     def report(case: Case, subject: str) -> None:
-        outcome = measured(case)
-        if isinstance(outcome[subject], str):
-            pytest.skip(outcome[subject])
-        version, durations = outcome[subject]
+        makers: dict[str, Maker] = request.module.SUBJECTS
+        wanted = request.config.getoption("--subjects")
+        if wanted is not None:
+            makers = {name: make for name, make in makers.items() if name in (*wanted, BARE)}
+        marker = request.node.get_closest_marker("rounds")
+        outcome = measurements.of(case, makers, marker.args[0] if marker else 1)[subject]
+        if isinstance(outcome, str):
+            pytest.skip(outcome)
+        floor = BARE if BARE in makers else FLOOR
+        over = outcome.over(floor)
+        info: dict[str, Any] = {
+            "subject": subject,
+            "version": outcome.version,
+            "question": case.question,
+            "size": case.size,
+            "timeout": case.timeout,
+            "max_message_size": case.max_message_size,
+            "unit": case.unit,
+            "floor": floor,
+            "ratio_to_floor": outcome.ratio_to(floor),
+            "ratio_to_posix_ipc": outcome.ratio_to(PEER),
+            "over_floor_ns": None if over is None else round(over * 1e9, 1),
+            "instructions": instructions.get((case.name, subject)),
+        }
+        if subject == OURS and case.target is not None:
+            info.update((f"target_{key}", value) for key, value in asdict(case.target).items())
         benchmark.group = case.name
         benchmark.extra_info.update(
-            subject=subject, version=version, size=case.size, timeout=case.timeout, unit="a send and a receive"
+            (key, value) for key, value in info.items() if value is not None or key == "timeout"
         )
-        for key, other in (("ratio_to_floor", FLOOR), ("ratio_to_posix_ipc", PEER)):
-            # The median of the ratios of rounds that ran side by side.
-            if not isinstance(outcome[other], str):
-                ratios = [mine / theirs for mine, theirs in zip(durations, outcome[other][1])]
-                benchmark.extra_info[key] = round(statistics.median(ratios), 4)
-        replay_timer.load(durations)
-        benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1)
+        replay_timer.load(outcome.durations)
+        benchmark.pedantic(lambda: None, rounds=len(outcome.durations), iterations=1)
 
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    session = getattr(config, "_benchmarksession", None)
+    rows = [{"group": bench.group, **bench.extra_info} for bench in session.benchmarks] if session else []
+    for line in table.target_lines(rows):
+        terminalreporter.write_line(line)

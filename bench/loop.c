@@ -1,19 +1,35 @@
-/* The floor: send and receive one message on a queue of this process, with nothing around the
- * system calls.
+/* The floor: what each question costs in C, with nothing around the system calls.
  *
- *     loop SIZE ITERATIONS [SECONDS]
+ *     loop QUESTION SIZE MAX_MESSAGES MAX_MESSAGE_SIZE SECONDS
  *
- * SIZE: bytes a message. SECONDS: a timeout, as C programs give one: a deadline on the wall clock,
- * computed for each call. For each line on its input it does ITERATIONS pairs and prints the
- * nanoseconds that one pair took, so that whoever drives it can take turns between this and others.
+ * Sizes in bytes. SECONDS: a timeout as C programs give one, a deadline on the wall clock computed
+ * for each call; 0 for none. For each line on its input, a number, it does the question's work that
+ * many times and prints the nanoseconds that each took, so that whoever drives it can take turns
+ * between this and others. The queues are its own and have no names by the time it is asked.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BATCH 10 /* messages at a time */
+#define CROWD 4  /* senders, or receivers, where there are many */
+
+static mqd_t there, back;
+static size_t size, room_size;
+static time_t seconds;
+static char *room;
+static char spare_name[64];
+static sem_t called;
+static pthread_barrier_t start_line;
 
 static void stop(const char *what)
 {
@@ -21,7 +37,28 @@ static void stop(const char *what)
     exit(1);
 }
 
-static struct timespec deadline(time_t seconds)
+static mqd_t open_queue(const char *name, int oflag, const struct mq_attr *attributes)
+{
+    mqd_t queue = mq_open(name, oflag, 0600, attributes);
+
+    if (queue == (mqd_t)-1)
+        stop("mq_open");
+    return queue;
+}
+
+static mqd_t make_queue(const char *what, long max_messages)
+{
+    struct mq_attr attributes = {.mq_maxmsg = max_messages, .mq_msgsize = (long)room_size};
+    char name[64];
+    mqd_t queue;
+
+    snprintf(name, sizeof name, "/bench-loop-%ld-%s", (long)getpid(), what);
+    queue = open_queue(name, O_CREAT | O_EXCL | O_RDWR, &attributes);
+    mq_unlink(name); /* the descriptor is enough, and nothing stays behind */
+    return queue;
+}
+
+static struct timespec deadline(void)
 {
     struct timespec time;
 
@@ -30,62 +67,331 @@ static struct timespec deadline(time_t seconds)
     return time;
 }
 
-static void pair(mqd_t queue, char *room, size_t size, size_t max, time_t seconds)
+static void put(mqd_t queue)
 {
-    unsigned int priority;
-    struct timespec until;
-
     if (seconds == 0) {
         if (mq_send(queue, room, size, 0) < 0)
             stop("mq_send");
-        if (mq_receive(queue, room, max, &priority) < 0)
-            stop("mq_receive");
-        return;
+    } else {
+        struct timespec until = deadline();
+
+        if (mq_timedsend(queue, room, size, 0, &until) < 0)
+            stop("mq_timedsend");
     }
-    until = deadline(seconds);
-    if (mq_timedsend(queue, room, size, 0, &until) < 0)
-        stop("mq_timedsend");
-    until = deadline(seconds);
-    if (mq_timedreceive(queue, room, max, &priority, &until) < 0)
-        stop("mq_timedreceive");
 }
+
+static void get_in(mqd_t queue, char *space)
+{
+    unsigned int priority;
+
+    if (seconds == 0) {
+        if (mq_receive(queue, space, room_size, &priority) < 0)
+            stop("mq_receive");
+    } else {
+        struct timespec until = deadline();
+
+        if (mq_timedreceive(queue, space, room_size, &priority, &until) < 0)
+            stop("mq_timedreceive");
+    }
+}
+
+static void get(mqd_t queue)
+{
+    get_in(queue, room);
+}
+
+/* --- one process -------------------------------------------------------------------------- */
+
+static void pairs(long times)
+{
+    for (long i = 0; i < times; i++) {
+        put(there);
+        get(there);
+    }
+}
+
+static void batches(long times)
+{
+    for (long i = 0; i < times; i++) {
+        for (int j = 0; j < BATCH; j++)
+            put(there);
+        for (int j = 0; j < BATCH; j++)
+            get(there);
+    }
+}
+
+static void refused_receives(long times)
+{
+    static const struct timespec past = {0, 0};
+    unsigned int priority;
+
+    for (long i = 0; i < times; i++)
+        if (mq_timedreceive(there, room, room_size, &priority, &past) >= 0 || errno != ETIMEDOUT)
+            stop("mq_timedreceive");
+}
+
+static void refused_sends(long times)
+{
+    static const struct timespec past = {0, 0};
+
+    for (long i = 0; i < times; i++)
+        if (mq_timedsend(there, room, size, 0, &past) == 0 || errno != ETIMEDOUT)
+            stop("mq_timedsend");
+}
+
+static void opens(long times)
+{
+    for (long i = 0; i < times; i++)
+        mq_close(open_queue(spare_name, O_RDWR, NULL));
+}
+
+static void creations(long times)
+{
+    struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = (long)room_size};
+    char name[80];
+
+    snprintf(name, sizeof name, "%s-new", spare_name);
+    for (long i = 0; i < times; i++) {
+        mqd_t queue = open_queue(name, O_CREAT | O_EXCL | O_RDWR, &attributes);
+
+        mq_unlink(name);
+        mq_close(queue);
+    }
+}
+
+static void attributes(long times)
+{
+    struct mq_attr attributes;
+
+    for (long i = 0; i < times; i++)
+        if (mq_getattr(there, &attributes) < 0)
+            stop("mq_getattr");
+}
+
+static void blocks(long times)
+{
+    struct mq_attr attributes = {0};
+
+    for (long i = 0; i < times; i++)
+        if (mq_setattr(there, &attributes, NULL) < 0)
+            stop("mq_setattr");
+}
+
+/* --- notification ------------------------------------------------------------------------- */
+
+static void signals(long times)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    sigset_t set;
+    int number;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (long i = 0; i < times; i++) {
+        if (mq_notify(there, &event) < 0)
+            stop("mq_notify");
+        put(there);
+        sigwait(&set, &number);
+        get(there);
+    }
+}
+
+static void call(union sigval ignored)
+{
+    (void)ignored;
+    sem_post(&called);
+}
+
+static void callbacks(long times)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = call};
+
+    for (long i = 0; i < times; i++) {
+        if (mq_notify(there, &event) < 0)
+            stop("mq_notify");
+        put(there);
+        while (sem_wait(&called) < 0)
+            ;
+        get(there);
+    }
+}
+
+/* --- threads ------------------------------------------------------------------------------ */
+
+static void *send_share(void *times)
+{
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < *(long *)times; i++)
+        put(there);
+    return NULL;
+}
+
+static void *receive_share(void *times)
+{
+    char *space = malloc(room_size);
+
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < *(long *)times; i++)
+        get_in(there, space);
+    free(space);
+    return NULL;
+}
+
+static void threads(long times)
+{
+    long share = times / CROWD;
+    pthread_t running[2 * CROWD];
+
+    pthread_barrier_init(&start_line, NULL, 2 * CROWD);
+    for (int i = 0; i < 2 * CROWD; i++)
+        if (pthread_create(&running[i], NULL, i % 2 ? send_share : receive_share, &share) != 0)
+            stop("pthread_create");
+    for (int i = 0; i < 2 * CROWD; i++)
+        pthread_join(running[i], NULL);
+    pthread_barrier_destroy(&start_line);
+}
+
+/* --- processes ---------------------------------------------------------------------------- */
+
+static void answer(long times)
+{
+    for (long i = 0; i < times; i++) {
+        get(there);
+        put(back);
+    }
+}
+
+static void ask(long times)
+{
+    for (long i = 0; i < times; i++) {
+        put(there);
+        get(back);
+    }
+}
+
+static void send_all(long times)
+{
+    for (long i = 0; i < times; i++)
+        put(there);
+}
+
+static void receive_all(long times)
+{
+    for (long i = 0; i < times; i++)
+        get(there);
+}
+
+/* Do `mine` here, and `theirs` in `crowd` other processes that share the work. */
+static void with_others(void (*mine)(long), void (*theirs)(long), int crowd, long times)
+{
+    for (int i = 0; i < crowd; i++) {
+        pid_t child = fork();
+
+        if (child < 0)
+            stop("fork");
+        if (child == 0) {
+            theirs(times / crowd);
+            _exit(0);
+        }
+    }
+    mine(times / crowd * crowd);
+    while (wait(NULL) > 0)
+        ;
+}
+
+static void ping_pong(long times)
+{
+    with_others(ask, answer, 1, times);
+}
+
+static void one_way(long times)
+{
+    with_others(send_all, receive_all, 1, times);
+}
+
+static void many_to_one(long times)
+{
+    with_others(receive_all, send_all, CROWD, times);
+}
+
+static void one_to_many(long times)
+{
+    with_others(send_all, receive_all, CROWD, times);
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    void (*work)(long);
+} questions[] = {
+    {"pairs", pairs},
+    {"batches", batches},
+    {"refused receives", refused_receives},
+    {"refused sends", refused_sends},
+    {"opens", opens},
+    {"creations", creations},
+    {"attributes", attributes},
+    {"blocks", blocks},
+    {"signals", signals},
+    {"callbacks", callbacks},
+    {"threads", threads},
+    {"ping-pong", ping_pong},
+    {"one way", one_way},
+    {"many to one", many_to_one},
+    {"one to many", one_to_many},
+};
 
 int main(int argc, char **argv)
 {
-    struct mq_attr attributes = {0};
+    const size_t count = sizeof questions / sizeof questions[0];
     struct timespec start, end;
-    char name[64], line[16], *room;
-    long iterations, i;
-    size_t size;
-    time_t seconds;
-    mqd_t queue;
+    char line[32];
+    size_t question = 0;
 
-    if (argc < 3) {
-        fprintf(stderr, "usage: %s SIZE ITERATIONS [SECONDS]\n", argv[0]);
+    if (argc != 6) {
+        fprintf(stderr, "usage: %s QUESTION SIZE MAX_MESSAGES MAX_MESSAGE_SIZE SECONDS\n", argv[0]);
         return 2;
     }
-    size = strtoul(argv[1], NULL, 10);
-    iterations = strtol(argv[2], NULL, 10);
-    seconds = argc > 3 ? strtol(argv[3], NULL, 10) : 0;
-    attributes.mq_maxmsg = 2;
-    attributes.mq_msgsize = size > 0 ? (long)size : 1;
-    snprintf(name, sizeof name, "/bench-loop-%ld", (long)getpid());
-    queue = mq_open(name, O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
-    if (queue == (mqd_t)-1)
-        stop("mq_open");
-    mq_unlink(name); /* the descriptor is enough, and nothing stays behind */
-    room = calloc(1, (size_t)attributes.mq_msgsize);
+    while (question < count && strcmp(questions[question].name, argv[1]) != 0)
+        question++;
+    if (question == count) {
+        fprintf(stderr, "%s: no such question: %s\n", argv[0], argv[1]);
+        return 2;
+    }
+    size = strtoul(argv[2], NULL, 10);
+    room_size = strtoul(argv[4], NULL, 10);
+    seconds = strtol(argv[5], NULL, 10);
+    there = make_queue("there", strtol(argv[3], NULL, 10));
+    if (strcmp(argv[1], "ping-pong") == 0)
+        back = make_queue("back", strtol(argv[3], NULL, 10));
+    room = calloc(1, room_size);
     if (room == NULL)
         stop("calloc");
+    sem_init(&called, 0, 0);
+    if (strcmp(argv[1], "refused sends") == 0)
+        for (long i = 0; i < strtol(argv[3], NULL, 10); i++)
+            put(there);
+    snprintf(spare_name, sizeof spare_name, "/bench-loop-%ld", (long)getpid());
+    if (strcmp(argv[1], "opens") == 0) {
+        struct mq_attr small = {.mq_maxmsg = 1, .mq_msgsize = 1};
+
+        mq_close(open_queue(spare_name, O_CREAT | O_EXCL | O_RDWR, &small));
+    }
     while (fgets(line, sizeof line, stdin) != NULL) {
+        long times = strtol(line, NULL, 10);
+
+        questions[question].work(times / 16 + CROWD); /* woken just now: warm up */
         clock_gettime(CLOCK_MONOTONIC, &start);
-        for (i = 0; i < iterations; i++)
-            pair(queue, room, size, (size_t)attributes.mq_msgsize, seconds);
+        questions[question].work(times);
         clock_gettime(CLOCK_MONOTONIC, &end);
         printf("%.2f\n",
                ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) /
-                   (double)iterations);
+                   (double)times);
         fflush(stdout);
     }
+    if (strcmp(argv[1], "opens") == 0)
+        mq_unlink(spare_name);
     return 0;
 }

@@ -1,129 +1,229 @@
-"""What is measured: our MessageQueue, our raw bindings, posix_ipc, and the C loop.
-
-A subject is made for one case and then gives rounds: round() does a number of pairs of send and receive on a queue of
-its own, and returns the seconds that one pair took.
-"""
+"""How a subject gives rounds: round(times) does its work so many times, and returns the seconds that each took."""
 
 from __future__ import annotations
 
-import gc
-import importlib
-import importlib.metadata
 import shutil
 import subprocess
+import threading
 import time
-from dataclasses import dataclass
+import timeit
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Callable, Protocol
 
-FLOOR = "C loop"
-PEER = "posix_ipc"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question: the size of a message in bytes, and the timeout of both calls in seconds, or None."""
-
-    size: int
-    timeout: int | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.size} bytes, " + ("no timeout" if self.timeout is None else f"timeout={self.timeout}")
+from cases import Case
+from peers import PEERS, Channel
 
 
-class Module:
-    """A module that has posix_ipc's MessageQueue."""
-
-    def __init__(self, module: str, distribution: str, case: Case, iterations: int) -> None:
-        library = importlib.import_module(module)
-        self.version = importlib.metadata.version(distribution)
-        self.queue = library.MessageQueue(None, library.O_CREX, max_messages=2, max_message_size=max(case.size, 1))
-        self.queue.unlink()
-        self.case = case
-        self.iterations = range(iterations)
-
-    def round(self) -> float:
-        queue, message, timeout = self.queue, b"x" * self.case.size, self.case.timeout
-        gc.disable()
-        start = time.perf_counter()
-        if timeout is None:
-            for _ in self.iterations:
-                queue.send(message)
-                queue.receive()
-        else:
-            for _ in self.iterations:
-                queue.send(message, timeout=timeout)
-                queue.receive(timeout=timeout)
-        end = time.perf_counter()
-        gc.enable()
-        return (end - start) / len(self.iterations)
-
-    def close(self) -> None:
-        self.queue.close()
+class LeftOut(Exception):
+    """A subject that cannot be measured here, and why."""
 
 
-class Raw:
-    """Our raw bindings: one SWIG wrapper around one system call."""
+class Subject(Protocol):
+    version: str
 
-    def __init__(self, case: Case, iterations: int) -> None:
-        from posix_ipc_swig import MessageQueue, raw
+    def round(self, times: int) -> float: ...
 
-        self.version = importlib.metadata.version("posix_ipc_swig")
-        self.raw = raw
-        self.case = case
-        self.size = max(case.size, 1)
-        with_name = MessageQueue(None, raw.O_CREAT | raw.O_EXCL, max_messages=2, max_message_size=self.size)
-        self.queue = with_name
-        with_name.unlink()
-        self.iterations = range(iterations)
+    def close(self) -> None: ...
 
-    def round(self) -> float:
-        send, receive = self.raw.mq_send, self.raw.mq_receive
-        timed_send, timed_receive, timespec = self.raw.mq_timedsend, self.raw.mq_timedreceive, self.raw.timespec
-        mqd, message, size, timeout = self.queue.mqd, b"x" * self.case.size, self.size, self.case.timeout
-        clock = time.time
-        gc.disable()
-        start = time.perf_counter()
-        if timeout is None:
-            for _ in self.iterations:
-                send(mqd, message, 0)
-                receive(mqd, size)
-        else:
-            for _ in self.iterations:
-                timed_send(mqd, message, 0, timespec(int(clock()) + timeout))
-                timed_receive(mqd, size, timespec(int(clock()) + timeout))
-        end = time.perf_counter()
-        gc.enable()
-        return (end - start) / len(self.iterations)
+
+Maker = Callable[[Case], Subject]
+
+
+def compile_timer(statement: str, names: dict[str, Any], before: str = "pass") -> timeit.Timer:
+    """Return a timer of a statement to which the names are local variables."""
+    setup = f"{', '.join(names)}, = values\n{before}"
+    return timeit.Timer(statement, setup, timer=time.perf_counter, globals={"values": tuple(names.values())})
+
+
+class InOneProcess:
+    """A statement that sends and receives here."""
+
+    def __init__(self, subject: str, statement: str, before: str, case: Case) -> None:
+        kind = PEERS[subject]
+        self.version = kind.version()
+        if kind.room is not None and case.size > kind.room:
+            raise LeftOut(f"{subject} holds no more than {kind.room} bytes: one process would wait for itself")
+        self.channel = kind(case)
+        try:
+            names = {
+                "receiver": self.channel.receiver(),
+                "sender": self.channel.sender(),
+                "message": case.message,
+                "timeout": case.timeout,
+                "case": case,
+                **self.channel.names(),
+            }
+            self.timer = compile_timer(statement, names, before)
+        except BaseException:
+            self.channel.close()
+            raise
+
+    def round(self, times: int) -> float:
+        return self.timer.timeit(times) / times
 
     def close(self) -> None:
-        self.queue.close()
+        self.channel.close()
+
+
+def in_one_process(statements: dict[str, str], before: dict[str, str] | None = None) -> dict[str, Maker]:
+    """Return the makers of subjects that each run a statement. before: what to run first in each round, untimed."""
+    return {
+        subject: partial(InOneProcess, subject, statement, (before or {}).get(subject, "pass"))
+        for subject, statement in statements.items()
+    }
+
+
+def caught(call: str, exception: str) -> str:
+    """Return the statement that makes a call and catches what it must raise."""
+    return f"try:\n    {call}\nexcept {exception}:\n    pass\nelse:\n    raise AssertionError"
+
+
+class InThreads:
+    """Senders and receivers on one handle, each in a thread of its own."""
+
+    def __init__(self, subject: str, send: str, receive: str, crowd: int, case: Case) -> None:
+        kind = PEERS[subject]
+        self.version = kind.version()
+        self.channel = kind(case)
+        names = {"message": case.message, **self.channel.names()}
+        ends = [{"sender": self.channel.sender()}, {"receiver": self.channel.receiver()}]
+        # A timer a thread: each has a variable of its own inside.
+        self.timers = [
+            compile_timer(statement, {**end, **names})
+            for _ in range(crowd)
+            for statement, end in zip((send, receive), ends)
+        ]
+        self.crowd = crowd
+
+    def round(self, times: int) -> float:
+        share = max(times // self.crowd, 1)
+        barrier = threading.Barrier(len(self.timers) + 1)
+
+        def run(timer: timeit.Timer) -> None:
+            barrier.wait()
+            # Not timeit(): it turns garbage collection off and on, which is everybody's.
+            timer.inner(range(share).__iter__(), time.perf_counter)
+
+        threads = [threading.Thread(target=run, args=(timer,)) for timer in self.timers]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        start = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        return (time.perf_counter() - start) / (share * self.crowd)
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+class InProcesses:
+    """A statement here, and one in each of `crowd` other processes that share its work.
+
+    `there` leads from here to the others, `back` from them to here; both names stand for the end that a process has.
+    """
+
+    def __init__(self, subject: str, mine: str, theirs: str, crowd: int, case: Case) -> None:
+        kind = PEERS[subject]
+        self.version = kind.version()
+        if crowd > 1 and not kind.shared:
+            raise LeftOut(f"{subject} has one sender and one receiver")
+        self.crowd = crowd
+        self.channels: dict[str, Channel] = {}
+        self.processes = []
+        self.lines: list[Connection] = []
+        context = get_context("fork")
+        try:
+            for name in ("there", "back"):
+                if name in mine:
+                    self.channels[name] = kind(case)
+            for _ in range(crowd):
+                line, end = context.Pipe()
+                process = context.Process(target=self._serve, args=(theirs, end, case), daemon=True)
+                process.start()
+                end.close()
+                self.processes.append(process)
+                self.lines.append(line)
+            self.timer = compile_timer(mine, self._names(case, mine_is_here=True))
+        except BaseException:
+            self.close()
+            raise
+
+    def _names(self, case: Case, mine_is_here: bool) -> dict[str, Any]:
+        names: dict[str, Any] = {"message": case.message}
+        for name, channel in self.channels.items():
+            sends = (name == "there") == mine_is_here
+            names[name] = channel.sender() if sends else channel.receiver()
+            names.update(channel.names())
+        return names
+
+    def _serve(self, statement: str, line: Connection, case: Case) -> None:
+        timer = compile_timer(statement, self._names(case, mine_is_here=False))
+        while True:
+            try:
+                times = line.recv()
+            except EOFError:
+                return
+            line.send("ready")
+            timer.timeit(times)
+            line.send("done")
+
+    def round(self, times: int) -> float:
+        share = max(times // self.crowd, 1)
+        for line in self.lines:
+            line.send(share)
+        for line in self.lines:
+            line.recv()
+        start = time.perf_counter()
+        self.timer.timeit(share * self.crowd)
+        for line in self.lines:
+            line.recv()
+        return (time.perf_counter() - start) / (share * self.crowd)
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join()
+        for line in self.lines:
+            line.close()
+        for channel in self.channels.values():
+            channel.close()
 
 
 class Loop:
     """The C loop: compiled on the spot, driven round by round."""
 
-    def __init__(self, program: Path, case: Case, iterations: int) -> None:
+    def __init__(self, program: Path, case: Case) -> None:
         self.version = compiler_version()
+        numbers = (case.size, case.max_messages, case.max_message_size, case.timeout or 0)
         self.process = subprocess.Popen(
-            [str(program), str(case.size), str(iterations), *([] if case.timeout is None else [str(case.timeout)])],
+            [str(program), case.work, *map(str, numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
         )
 
-    def round(self) -> float:
+    def round(self, times: int) -> float:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("go\n")
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(f"{times}\n")
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
-            raise RuntimeError(f"the C loop ended with status {self.process.wait()}")
+            _, complaint = self.process.communicate()
+            raise LeftOut(f"the C loop ended with status {self.process.returncode}: {complaint.strip()}")
         return float(line) * 1e-9
 
     def close(self) -> None:
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.communicate()
 
 
 def compiler() -> str | None:
@@ -144,7 +244,6 @@ def compile_loop(folder: Path) -> Path:
     program = folder / "loop"
     source = Path(__file__).resolve().parent / "loop.c"
     path = compiler()
-    if path is None:
-        raise FileNotFoundError("there is no C compiler")
-    subprocess.run([path, "-O2", "-o", str(program), str(source), "-lrt"], check=True)
+    assert path is not None
+    subprocess.run([path, "-O2", "-o", str(program), str(source), "-lrt", "-pthread"], check=True)
     return program
