@@ -10,6 +10,8 @@ from . import _limits
 try:
     from . import _mqueue
 except ImportError as _missing:
+    if "interpreter" in str(_missing):  # it is here, and says why it cannot be used
+        raise
     if sys.platform == "linux":
         raise ImportError(
             "posix_ipc_swig's C extension is not here. This may be the source tree, where nothing is built: "

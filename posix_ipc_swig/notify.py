@@ -1,7 +1,7 @@
 """Notification: signals, and callbacks that never outlive what they need.
 
 A C library makes SIGEV_THREAD from a netlink socket: 32 bytes arrive for each request, when it is answered or removed.
-This module reads that socket itself, in one thread of Python's own. So a callback runs in a thread that Python started,
+This module reads that socket itself, in a thread of Python's own. So a callback runs in a thread that Python started,
 which threading, exit and fork know; and the request is an entry in a table, under a ticket, so that no handle and no
 queue has to live for it. (The kernel's side: ipc/mqueue.c, do_mq_notify().)
 """
@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import struct
-import sys
 import threading
 
 from . import _mqueue
@@ -27,8 +26,13 @@ if TYPE_CHECKING:
 # What the kernel sends: the cookie that was given with the request, its last byte saying how the request ended.
 _COOKIE = struct.Struct("=Q23xB")
 _WOKEN_UP = 1
-# Seconds that the listener stays when there is no request: a callback that asks again finds it there.
+# Seconds that a listener stays when there is no request: a callback that asks again finds it there.
 _LINGER = 1.0
+# Seconds after which a callback that found no thread tries again.
+_RETRY = 0.05
+# Requests a socket. The kernel keeps room in it for the answer of each, some 270 of them by default, and lets a request
+# that finds none wait for another's end.
+_ROOM = 128
 
 
 class _Request:
@@ -49,89 +53,110 @@ class _Request:
 
 
 class _Listener:
-    """The thread that reads the socket. There is one a process, as long as there are requests."""
+    """A socket, and the thread that reads it. A process has one, or as many as its requests need."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.tickets = itertools.count(1)
         self.requests: dict[int, _Request] = {}
-        self.socket: int | None = None
-
-    def add(self, request: _Request) -> int:
-        """Enter a request, with the listener running. Return its ticket."""
-        with self.lock:
-            ticket = next(self.tickets)
-            self.requests[ticket] = request
-            try:
-                if self.socket is None:
-                    self._start()
-            except BaseException:
-                del self.requests[ticket]
-                raise
-        return ticket
-
-    def _start(self) -> None:
-        socket = _mqueue.open_notice_socket()
-        thread = threading.Thread(target=self._listen, args=(socket,), name="posix_ipc_swig listener", daemon=True)
-        self.socket = socket
+        # Callbacks whose time has come, when no thread could be started.
+        self.late: list[_Request] = []
+        self.socket = _mqueue.open_notice_socket()
         try:
-            thread.start()
+            threading.Thread(target=self._listen, name="posix_ipc_swig listener", daemon=True).start()
         except BaseException:
-            self.socket = None
-            os.close(socket)
+            os.close(self.socket)
             raise
 
-    def _listen(self, socket: int) -> None:
+    def has_room(self) -> bool:
+        if len(self.requests) >= _ROOM:
+            self.answer_all()  # many may be over, with their cookies unread
+        return len(self.requests) < _ROOM
+
+    def answer_all(self) -> None:
+        """Read the cookies that have come. Any thread may: each cookie is read once."""
+        while True:
+            try:
+                cookie = os.read(self.socket, _COOKIE.size)
+            except BlockingIOError:
+                return
+            ticket, how = _COOKIE.unpack(cookie)
+            request = self.requests.pop(ticket, None)
+            if request is not None and how == _WOKEN_UP and not _start_callback(request):
+                self.late.append(request)
+
+    def _listen(self) -> None:
         # Signals are for the program's own threads: one that they all block must stay pending, not end it here.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        while True:
+        poll.register(self.socket, select.POLLIN)
+        try:
+            while poll.poll(self._patience()) or not self._stop():
+                self.answer_all()
+                while self.late and _start_callback(self.late[0]):
+                    del self.late[0]
+        except BaseException:  # somebody closed the socket: requests to come need another
+            with _lock:
+                _listeners.remove(self)
+            raise
+
+    def _patience(self) -> float | None:
+        """How many milliseconds to wait for a cookie; None when one is sure to come."""
+        if self.late:
+            return _RETRY * 1000
+        with _lock:
             certain = any(request.armed for request in list(self.requests.values()))
-            if not poll.poll(None if certain else _LINGER * 1000) and self._stop(socket):
-                return
-            try:
-                cookie = os.read(socket, _COOKIE.size)
-            except BlockingIOError:
-                continue
-            self._answer(*_COOKIE.unpack(cookie))
+        return None if certain else _LINGER * 1000
 
-    def _answer(self, ticket: int, how: int) -> None:
-        request = self.requests.pop(ticket, None)
-        if request is not None and how == _WOKEN_UP:
-            _start_callback(request)
-
-    def _stop(self, socket: int) -> bool:
+    def _stop(self) -> bool:
         """End the listener if it has nothing to listen for."""
-        with self.lock:
-            if self.requests:
+        with _lock:
+            # First out of sight: a finalizer may run here, and make a request.
+            _listeners.remove(self)
+            if self.requests or self.late:
+                _listeners.append(self)
                 return False
-            self.socket = None
-            os.close(socket)
+            os.close(self.socket)
             return True
 
 
-_listener = _Listener()
+_listeners: list[_Listener] = []
+_tickets = itertools.count(1)
+# A signal handler or a finalizer may make a request in the midst of another: the lock must let it.
+_lock = threading.RLock()
+
+
+def _enter(request: _Request) -> tuple[_Listener, int]:
+    """Give a request a ticket and a listener that runs."""
+    with _lock:
+        ticket = next(_tickets)
+        for listener in _listeners:
+            if listener.has_room():
+                break
+        else:
+            listener = _Listener()
+            _listeners.append(listener)
+        listener.requests[ticket] = request
+    return listener, ticket
 
 
 def _forget_after_fork() -> None:
-    """The requests are the parent's, and so is its listener's thread; this process starts with none."""
-    global _listener
-    if _listener.socket is not None:
-        os.close(_listener.socket)
-    _listener = _Listener()
+    """The requests are the parent's, and so are its listeners' threads; this process starts with none."""
+    global _lock
+    _lock = threading.RLock()
+    for listener in _listeners:
+        os.close(listener.socket)
+    _listeners.clear()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def _start_callback(request: _Request) -> None:
-    thread = threading.Thread(target=request.run, name="posix_ipc_swig callback", daemon=True)
+def _start_callback(request: _Request) -> bool:
+    """False when there is no thread to be had now."""
     try:
-        thread.start()
-    except RuntimeError:  # no more threads, or the interpreter is about to end
-        if not sys.is_finalizing():
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+        threading.Thread(target=request.run, name="posix_ipc_swig callback", daemon=True).start()
+    except (RuntimeError, MemoryError):
+        return False
+    return True
 
 
 def request(queue: MessageQueue, notification: _Notification) -> None:
@@ -151,14 +176,11 @@ def request(queue: MessageQueue, notification: _Notification) -> None:
 
 
 def _request_callback(queue: MessageQueue, function: Callable[[Any], object], param: Any) -> None:
-    listener = _listener
     request = _Request(function, param)
     queue.fileno()  # a closed handle needs no listener
-    ticket = listener.add(request)
-    socket = listener.socket
-    assert socket is not None  # it stays as long as there is a request
+    listener, ticket = _enter(request)
     try:
-        queue._notify(_mqueue.SIGEV_THREAD, socket, ticket)
+        queue._notify(_mqueue.SIGEV_THREAD, listener.socket, ticket)
     except BaseException:
         listener.requests.pop(ticket, None)
         raise

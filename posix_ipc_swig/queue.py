@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .listening import Listening
+
     _Notification = Union[None, int, tuple[Callable[[Any], object], Any]]
 
 _CREATION = O_CREAT | O_EXCL | O_TRUNC | O_NONBLOCK
 _MODES = 0o7777
 
 _mqueue.set_errors(BusyError, operation_error)
+os.register_at_fork(after_in_child=_mqueue.forget_threads)
 
 
 class MessageQueue(_mqueue.Queue):
@@ -110,6 +113,20 @@ class MessageQueue(_mqueue.Queue):
         from . import notify  # threads and signals cost import time, and most programs never ask
 
         notify.request(self, notification)
+
+    def listen(self, handler: Callable[[bytes, int], object]) -> Listening:
+        """Call handler(message, priority) for every message, in a daemon thread, until stopped.
+
+        The object returned has stop(timeout=None), and stops at the end of a `with`. Closing the handle ends it too. It
+        needs no notification request, and goes on when the object and the handle are dropped. What the handler raises
+        goes to threading.excepthook, and the next message is handled. A forked child has no such thread.
+
+        Raises PermissionsError when the handle may not read, ExistentialError when it is closed, RuntimeError when no
+        thread can be started. Linux, mq_overview(7): polling message queue descriptors.
+        """
+        from . import listening
+
+        return listening.Listening(self, handler)
 
     def unlink(self) -> None:
         """Remove the queue's name now, and the queue once its last handle is closed.

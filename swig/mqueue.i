@@ -58,3 +58,4 @@ status_t mq_getattr(mqd_t mqdes, struct mq_attr *result);
 status_t mq_setattr(mqd_t mqdes, const struct mq_attr *newattr, struct mq_attr *result);
 
 %include "private.i"
+%include "interpreters.i"

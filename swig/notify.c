@@ -1,26 +1,74 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* SIGEV_THREAD requests of the raw call: ticket -> (mqd, function, value). The C library gets the
- * ticket only, so a notification that comes late finds nothing instead of memory that is gone. */
+/* SIGEV_THREAD requests of the raw call: ticket -> (queue, function, value). The C library gets the
+ * ticket only, so a notification that comes late finds nothing instead of memory that is gone. An
+ * entry goes when it is delivered, and when its queue's request is cancelled. A new request leaves
+ * it alone: the old one may have been answered, its thread still on the way. */
 static PyObject *callables;
+
+/* A reader of the field must have its own reference before a writer drops the old one. */
+#ifdef Py_GIL_DISABLED
+static PyMutex field_lock;
+#define LOCK_FIELD() PyMutex_Lock(&field_lock)
+#define UNLOCK_FIELD() PyMutex_Unlock(&field_lock)
+#else
+#define LOCK_FIELD() ((void)0)
+#define UNLOCK_FIELD() ((void)0)
+#endif
 
 void set_callable(PyObject **field, PyObject *function)
 {
-    PyObject *old = *field;
+    PyObject *old;
 
     if (function == Py_None)
         function = NULL;
     Py_XINCREF(function);
+    LOCK_FIELD();
+    old = *field;
     *field = function;
+    UNLOCK_FIELD();
     Py_XDECREF(old);
+}
+
+/* A new reference, or NULL without an error. */
+static PyObject *get_callable(PyObject *const *field)
+{
+    PyObject *function;
+
+    LOCK_FIELD();
+    function = *field;
+    Py_XINCREF(function);
+    UNLOCK_FIELD();
+    return function;
+}
+
+PyObject *notice_callable(const struct notice *notice)
+{
+    PyObject *function = get_callable(&notice->function);
+
+    if (function == NULL) {
+        function = Py_None;
+        Py_INCREF(function);
+    }
+    return function;
+}
+
+int prepare_notices(void)
+{
+    if (callables == NULL)
+        callables = PyDict_New();
+    return callables == NULL ? -1 : 0;
 }
 
 struct notice *make_notice(int notify, int signo, int value, PyObject *function)
@@ -44,11 +92,24 @@ void drop_notice(struct notice *notice)
     free(notice);
 }
 
+/* What tells a queue from others, whichever descriptor it is known by. A new reference, or NULL
+ * without an error. */
+static PyObject *queue_identity(mqd_t mqdes)
+{
+    struct stat status;
+    PyObject *identity = NULL;
+
+    if (fstat(mqdes, &status) == 0)
+        identity = Py_BuildValue("(KK)", (unsigned long long)status.st_dev,
+                                 (unsigned long long)status.st_ino);
+    PyErr_Clear();
+    return identity;
+}
+
 /* Take out what is kept under a ticket. A new reference, or NULL without an error. */
 static PyObject *take_callable(PyObject *ticket)
 {
-    PyObject *entry =
-        callables == NULL ? NULL : PyObject_CallMethod(callables, "pop", "OO", ticket, Py_None);
+    PyObject *entry = PyObject_CallMethod(callables, "pop", "OO", ticket, Py_None);
 
     if (entry == NULL)
         PyErr_Clear();
@@ -57,21 +118,20 @@ static PyObject *take_callable(PyObject *ticket)
     return entry;
 }
 
-/* Drop every callable of a descriptor but the one of the ticket to keep. */
-static void forget_callables(mqd_t mqdes, unsigned long keep)
+/* Drop every callable of a queue. */
+static void forget_callables(PyObject *identity)
 {
-    PyObject *tickets = callables == NULL ? NULL : PyDict_Keys(callables);
+    PyObject *items = PyDict_Items(callables);
     Py_ssize_t i;
 
-    for (i = 0; tickets != NULL && i < PyList_GET_SIZE(tickets); i++) {
-        PyObject *ticket = PyList_GET_ITEM(tickets, i);
-        PyObject *entry = PyDict_GetItemWithError(callables, ticket);
+    for (i = 0; items != NULL && i < PyList_GET_SIZE(items); i++) {
+        PyObject *item = PyList_GET_ITEM(items, i);
+        PyObject *entry = PyTuple_GET_ITEM(item, 1);
 
-        if (entry != NULL && PyLong_AsLong(PyTuple_GET_ITEM(entry, 0)) == (long)mqdes &&
-            PyLong_AsUnsignedLong(ticket) != keep)
-            Py_XDECREF(take_callable(ticket));
+        if (PyObject_RichCompareBool(PyTuple_GET_ITEM(entry, 0), identity, Py_EQ) > 0)
+            Py_XDECREF(take_callable(PyTuple_GET_ITEM(item, 0)));
     }
-    Py_XDECREF(tickets);
+    Py_XDECREF(items);
     PyErr_Clear();
 }
 
@@ -100,21 +160,40 @@ static void deliver(union sigval value)
     PyGILState_Release(state);
 }
 
-/* Keep a callable under a new ticket; 0 with an error set when that fails. */
-static unsigned long keep_callable(mqd_t mqdes, const struct notice *notice)
+/* Keep a callable under a new ticket; 0 without an error when that fails. */
+static unsigned long keep_callable(mqd_t mqdes, PyObject *function, int value)
 {
     static unsigned long last;
     unsigned long ticket = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
     PyObject *key = PyLong_FromUnsignedLong(ticket);
-    PyObject *entry = Py_BuildValue("(iOi)", (int)mqdes, notice->function, notice->value);
+    PyObject *identity = queue_identity(mqdes), *entry = NULL;
 
-    if (callables == NULL)
-        callables = PyDict_New();
-    if (key == NULL || entry == NULL || callables == NULL ||
-        PyDict_SetItem(callables, key, entry) < 0)
+    if (identity != NULL)
+        entry = Py_BuildValue("(OOi)", identity, function, value);
+    if (key == NULL || entry == NULL || PyDict_SetItem(callables, key, entry) < 0)
         ticket = 0;
+    PyErr_Clear();
     Py_XDECREF(key);
+    Py_XDECREF(identity);
     Py_XDECREF(entry);
+    return ticket;
+}
+
+/* SIGEV_THREAD: the ticket for the notice's callable, or 0 with errno set. */
+static unsigned long make_ticket(mqd_t mqdes, const struct notice *notice)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *function = get_callable(&notice->function);
+    unsigned long ticket = 0;
+    int error = EINVAL;
+
+    if (function != NULL) {
+        ticket = keep_callable(mqdes, function, notice->value);
+        error = fcntl(mqdes, F_GETFD) < 0 ? EBADF : ENOMEM;
+        Py_DECREF(function);
+    }
+    PyGILState_Release(state);
+    errno = error;
     return ticket;
 }
 
@@ -132,35 +211,26 @@ int request_notice(mqd_t mqdes, const struct notice *notice)
         event.sigev_value.sival_int = notice->value;
     }
     if (notice != NULL && notice->notify == SIGEV_THREAD) {
-        if (notice->function == NULL) {
-            errno = EINVAL;
+        ticket = make_ticket(mqdes, notice);
+        if (ticket == 0)
             return -1;
-        }
-        state = PyGILState_Ensure();
-        ticket = keep_callable(mqdes, notice);
-        PyErr_Clear();
-        PyGILState_Release(state);
-        if (ticket == 0) {
-            errno = ENOMEM;
-            return -1;
-        }
         event.sigev_value.sival_ptr = (void *)(uintptr_t)ticket;
         event.sigev_notify_function = deliver;
     }
     rc = mq_notify(mqdes, notice == NULL ? NULL : &event);
     error = errno;
-    if (callables != NULL) {
-        state = PyGILState_Ensure();
-        if (rc == 0) {
-            forget_callables(mqdes, ticket);
-        } else if (ticket != 0) {
-            PyObject *key = PyLong_FromUnsignedLong(ticket);
+    if (notice == NULL ? rc == 0 : rc < 0 && ticket != 0) {
+        PyObject *key;
 
-            if (key != NULL)
-                Py_XDECREF(take_callable(key));
-            Py_XDECREF(key);
+        state = PyGILState_Ensure();
+        key = notice == NULL ? queue_identity(mqdes) : PyLong_FromUnsignedLong(ticket);
+        if (key == NULL)
             PyErr_Clear();
-        }
+        else if (notice == NULL)
+            forget_callables(key);
+        else
+            Py_XDECREF(take_callable(key));
+        Py_XDECREF(key);
         PyGILState_Release(state);
     }
     errno = error;
@@ -169,17 +239,34 @@ int request_notice(mqd_t mqdes, const struct notice *notice)
 
 int close_and_forget(mqd_t mqdes)
 {
-    if (callables != NULL) {
-        PyGILState_STATE state = PyGILState_Ensure();
-        forget_callables(mqdes, 0);
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *identity = NULL;
+    int rc, error;
+
+    if (PyDict_Size(callables) > 0)
+        identity = queue_identity(mqdes);
+    PyGILState_Release(state);
+    rc = mq_close(mqdes);
+    error = errno;
+    if (identity != NULL) {
+        state = PyGILState_Ensure();
+        if (rc == 0)
+            forget_callables(identity);
+        Py_DECREF(identity);
         PyGILState_Release(state);
     }
-    return mq_close(mqdes);
+    errno = error;
+    return rc;
 }
 
 int open_notice_socket(void)
 {
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+int open_wake_counter(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
 int request_ticket(mqd_t mqdes, int kind, int number, unsigned long long ticket)

@@ -22,6 +22,12 @@ void drop_notice(struct notice *notice);
 /* Keep a callable in a field; None empties it. */
 void set_callable(PyObject **field, PyObject *function);
 
+/* The notice's callable, or None: a new reference. */
+PyObject *notice_callable(const struct notice *notice);
+
+/* Before any of the rest. 0, or -1 with an error set. */
+int prepare_notices(void);
+
 /* mq_notify(3) through the C library; NULL cancels. Called without the interpreter lock. 0, or -1
  * with errno set. */
 int request_notice(mqd_t mqdes, const struct notice *notice);
@@ -34,6 +40,9 @@ int close_and_forget(mqd_t mqdes);
  * receives 32 bytes for each request when it ends. The first eight are the ticket, the last one
  * says how: 1 woken up, 2 removed. */
 int open_notice_socket(void);
+
+/* A counter that wakes a thread in poll(2): eventfd(2). */
+int open_wake_counter(void);
 
 /* mq_notify(2), the system call. kind: SIGEV_SIGNAL (number: the signal) or SIGEV_THREAD (number:
  * that socket). */

@@ -1,7 +1,7 @@
 /* What the Python layer needs beyond the standard's ten functions. */
 
-/* The socket that callbacks are made of (notify.h). */
-%typemap(out) int open_notice_socket {
+/* The socket that callbacks are made of, and what wakes the thread of listen() (notify.h). */
+%typemap(out) int open_notice_socket, int open_wake_counter {
     if ($1 < 0) {
         raise_errno(NULL);
         SWIG_fail;
@@ -9,6 +9,7 @@
     $result = PyLong_FromLong($1);
 }
 int open_notice_socket(void);
+int open_wake_counter(void);
 
 /* False where the kernel was built without message queues. */
 %typemap(out) int queues_supported {
@@ -33,6 +34,6 @@ status_t getrlimit(int resource, struct rlimit *found);
 
 /* The base of MessageQueue is written in C (queue.c): SWIG's calling convention costs more than the hot path can bear. */
 %init %{
-    if (add_queue_type(m) < 0)
+    if (prepare_notices() < 0 || add_queue_type(m) < 0)
         return -1;
 %}

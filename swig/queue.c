@@ -14,11 +14,14 @@
 #include <math.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "convert.h"
 #include "notify.h"
@@ -34,10 +37,18 @@
 /* A wait of more seconds than this is a wait for ever: no clock of ours reaches its end. */
 #define FOREVER 1e10
 
-typedef struct {
+/* A call of await_message(), on the stack of its thread: whom close() wakes. */
+typedef struct Watcher {
+    int wake;
+    struct Watcher *next;
+} Watcher;
+
+typedef struct Queue {
     PyObject_HEAD
     mqd_t mqd;
-    int users; /* calls that use mqd now, and CLOSED */
+    int users;    /* calls that use mqd now, and CLOSED */
+    int handling; /* those of them that run signal handlers, which may fork */
+    int opened;   /* whether somebody opens it or has opened it */
     char readable;
     char writable;
     long max_messages;
@@ -46,7 +57,13 @@ typedef struct {
     int buffer_taken;
     PyObject *name; /* NULL until the handle is opened, which it is once */
     PyObject *mode;
+    Watcher *watchers;
+    struct Queue *next; /* in `handles` */
+    struct Queue *previous;
 } Queue;
+
+/* Every handle of this process, for the child of a fork. */
+static Queue *handles;
 
 /* Set by errors.py. */
 static PyObject *busy_error;
@@ -85,12 +102,19 @@ static PyObject *fail(Queue *queue, const char *operation, int error)
 #define CLOSED 0x40000000
 
 #ifdef Py_GIL_DISABLED
+static PyMutex lists_lock; /* `handles`, and the watchers of each */
+#define LOCK_LISTS() PyMutex_Lock(&lists_lock)
+#define UNLOCK_LISTS() PyMutex_Unlock(&lists_lock)
 #define LOAD(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
+#define STORE(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELEASE)
 #define SWAP(word, old, new)                                                                       \
     __atomic_compare_exchange_n(&(word), &(old), (new), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #else /* the interpreter lock is held wherever these are used */
+#define LOCK_LISTS() ((void)0)
+#define UNLOCK_LISTS() ((void)0)
 #define LOAD(word) (word)
-#define SWAP(word, old, new) ((word) = (new), 1)
+#define STORE(word, value) ((word) = (value))
+#define SWAP(word, old, new) ((void)(old), (word) = (new), 1)
 #endif
 
 /* 1 when the caller may use queue->mqd until
@@ -128,11 +152,19 @@ static inline int take_buffer(Queue *queue)
 
 static inline void give_buffer_back(Queue *queue)
 {
-#ifdef Py_GIL_DISABLED
-    __atomic_store_n(&queue->buffer_taken, 0, __ATOMIC_RELEASE);
-#else
-    queue->buffer_taken = 0;
-#endif
+    STORE(queue->buffer_taken, 0);
+}
+
+/* Run the signal handlers that are due, in a call that has taken the queue. 0, or -1 with what one
+ * raised. */
+static int run_handlers(Queue *queue)
+{
+    int rc;
+
+    queue->handling++; /* by the main thread alone: no other runs handlers */
+    rc = PyErr_CheckSignals();
+    queue->handling--;
+    return rc;
 }
 
 /* --- waiting ------------------------------------------------------------------------------ */
@@ -226,8 +258,15 @@ static ssize_t wait_for(Transfer *transfer, Timeout *timeout)
         if (result >= 0)
             break;
         if (errno == EINTR) {
-            if (PyErr_CheckSignals() < 0) {
+            if (run_handlers(transfer->queue) < 0) {
                 errno = 0;
+                break;
+            }
+            /* Where signals never cease, each poll is interrupted, also one that may not wait. */
+            if (!timeout->forever && now() >= timeout->deadline) {
+                result = attempt(transfer);
+                if (result < 0 && errno == EINTR)
+                    errno = ETIMEDOUT; /* the handlers run as this call returns */
                 break;
             }
         } else if (errno != ETIMEDOUT || now() >= timeout->deadline) {
@@ -256,7 +295,7 @@ static ssize_t move(Transfer *transfer, Timeout *timeout)
             return result;
         if (errno != EINTR)
             break;
-        if (PyErr_CheckSignals() < 0) {
+        if (run_handlers(transfer->queue) < 0) {
             errno = 0;
             return -1;
         }
@@ -528,7 +567,7 @@ static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, Py_ssize_t 
     }
     /* A handler that is due would run, and may raise, as soon as this call returns: the batch would
      * be gone. */
-    if (!PyErr_Occurred() && PyErr_CheckSignals() == 0)
+    if (!PyErr_Occurred() && run_handlers(transfer->queue) == 0)
         return batch;
     if (batch != NULL && PyList_GET_SIZE(batch) > 0)
         tell_progress("received", batch);
@@ -819,20 +858,21 @@ static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t na
     PyObject *path;
     long oflag, mode;
     mqd_t mqd;
-    int error;
+    int error, unopened = 0;
 
     if (nargs != 5 || !PyUnicode_Check(args[0]))
         return PyErr_Format(PyExc_TypeError, "_open() takes a name and four numbers");
-    if (queue->name != NULL) {
-        PyErr_SetString(PyExc_TypeError, "this handle was opened before; make a new one");
-        return NULL;
-    }
     oflag = PyLong_AsLong(args[1]);
     mode = PyLong_AsLong(args[2]);
     attributes.mq_maxmsg = PyLong_AsLong(args[3]);
     attributes.mq_msgsize = PyLong_AsLong(args[4]);
     if (PyErr_Occurred() || !name_bytes(args[0], &path))
         return NULL;
+    if (LOAD(queue->opened) || !SWAP(queue->opened, unopened, 1)) {
+        Py_DECREF(path);
+        PyErr_SetString(PyExc_TypeError, "this handle was opened before; make a new one");
+        return NULL;
+    }
     do {
         PyThreadState *state = PyEval_SaveThread();
 
@@ -846,8 +886,10 @@ static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t na
         error = errno;
         mq_close(mqd);
     }
-    if (error != 0)
+    if (error != 0) {
+        STORE(queue->opened, 0);
         return error == EINTR ? NULL : PyLong_FromLong(error);
+    }
     queue->mqd = mqd;
     queue->readable = (oflag & O_ACCMODE) != O_WRONLY;
     queue->writable = (oflag & O_ACCMODE) != O_RDONLY;
@@ -857,8 +899,69 @@ static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t na
     queue->name = args[0];
     Py_INCREF(args[2]);
     queue->mode = args[2];
-    queue->users = 0;
+    STORE(queue->users, 0); /* last: from here on others may use it */
     return PyLong_FromLong(0);
+}
+
+static void wake_up(int wake)
+{
+    static const uint64_t one = 1;
+
+    /* Fails only for a counter that is at its end, and so readable already. */
+    if (write(wake, &one, sizeof one) < 0)
+        return;
+}
+
+PyDoc_STRVAR(await_doc, "_await_message($self, wake, /)\n--\n\n"
+                        "Wait until the queue holds a message: True. Or until wake, a counter of "
+                        "open_wake_counter(),\n"
+                        "is not zero or close() makes it so: False, and it is zero again. Raises "
+                        "ExistentialError when the\n"
+                        "handle is closed.");
+
+static PyObject *queue_await_message(PyObject *self, PyObject *argument)
+{
+    Queue *queue = (Queue *)self;
+    Watcher watcher = {.wake = (int)PyLong_AsLong(argument)}, **link;
+    struct pollfd ready[2] = {{.events = POLLIN}, {.fd = watcher.wake, .events = POLLIN}};
+    uint64_t count;
+    int taken, rc = 0, error = EBADF;
+
+    if (watcher.wake == -1 && PyErr_Occurred())
+        return NULL;
+    /* Entered first, then taken: a close() in between wakes us or is seen here. */
+    LOCK_LISTS();
+    watcher.next = queue->watchers;
+    queue->watchers = &watcher;
+    UNLOCK_LISTS();
+    taken = take(queue);
+    if (taken) {
+        ready[0].fd = queue->mqd;
+        do {
+            PyThreadState *state = PyEval_SaveThread();
+
+            rc = poll(ready, 2, -1);
+            error = errno;
+            PyEval_RestoreThread(state);
+        } while (rc < 0 && error == EINTR && run_handlers(queue) == 0);
+    }
+    LOCK_LISTS();
+    for (link = &queue->watchers; *link != NULL && *link != &watcher; link = &(*link)->next)
+        ;
+    if (*link != NULL) /* else this is the child of a fork, which knows of no watchers */
+        *link = watcher.next;
+    UNLOCK_LISTS();
+    if (taken)
+        give_back(queue);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!taken || rc < 0)
+        return fail(queue, "receive", error);
+    if (ready[1].revents != 0 && read(watcher.wake, &count, sizeof count) > 0)
+        Py_RETURN_FALSE;
+    if (ready[0].revents & POLLNVAL)
+        return fail(queue, "receive", EBADF);
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
@@ -874,11 +977,16 @@ static PyObject *queue_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Queue *queue = (Queue *)self;
     int users = LOAD(queue->users);
+    Watcher *watcher;
 
     do {
         if (users & CLOSED)
             return fail(queue, "close", EBADF);
     } while (!SWAP(queue->users, users, (users | CLOSED) + 1));
+    LOCK_LISTS();
+    for (watcher = queue->watchers; watcher != NULL; watcher = watcher->next)
+        wake_up(watcher->wake);
+    UNLOCK_LISTS();
     /* The descriptor lives on in its other users; the request must not. */
     if (users > 0)
         mq_notify(queue->mqd, NULL);
@@ -906,28 +1014,47 @@ PyDoc_STRVAR(notify_doc, "_notify($self, kind, number, ticket, /)\n--\n\n"
                          "ticket), SIGEV_NONE cancels. A request that this process has for the "
                          "queue gives way.");
 
+/* Cancel and ask again is one thing to the other threads: else two that replace a request would find
+ * each other's, and take it for another process's. */
+static pthread_mutex_t request_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Make a request, in the place of one that this process has. 0, or -1 with errno. */
+static int replace_request(mqd_t mqd, int kind, int number, unsigned long long ticket)
+{
+    int rc, error;
+
+    pthread_mutex_lock(&request_lock);
+    rc = request_ticket(mqd, kind, number, ticket);
+    if (rc < 0 && errno == EBUSY &&
+        mq_notify(mqd, NULL) == 0) /* which ends a request of this process only */
+        rc = request_ticket(mqd, kind, number, ticket);
+    error = errno;
+    pthread_mutex_unlock(&request_lock);
+    errno = error;
+    return rc;
+}
+
 static PyObject *queue_notify(PyObject *self, PyObject *args)
 {
     Queue *queue = (Queue *)self;
     unsigned long long ticket;
     int kind, number, rc, error;
-    PyThreadState *state;
 
     if (!PyArg_ParseTuple(args, "iiK:_notify", &kind, &number, &ticket))
         return NULL;
     if (!take(queue))
         return fail(queue, "notify", EBADF);
-    state = PyEval_SaveThread(); /* the kernel may have to wait for room in the socket */
-    rc = kind == SIGEV_NONE ? mq_notify(queue->mqd, NULL)
-                            : request_ticket(queue->mqd, kind, number, ticket);
-    if (rc < 0 && errno == EBUSY &&
-        mq_notify(queue->mqd, NULL) == 0) /* which ends a request of this process only */
-        rc = request_ticket(queue->mqd, kind, number, ticket);
-    error = errno;
-    PyEval_RestoreThread(state);
+    do {
+        PyThreadState *state = PyEval_SaveThread(); /* the kernel may wait for room in the socket */
+
+        rc = kind == SIGEV_NONE ? mq_notify(queue->mqd, NULL)
+                                : replace_request(queue->mqd, kind, number, ticket);
+        error = errno;
+        PyEval_RestoreThread(state);
+    } while (rc < 0 && error == EINTR && run_handlers(queue) == 0);
     give_back(queue);
     if (rc < 0)
-        return fail(queue, "notify", error);
+        return PyErr_Occurred() ? NULL : fail(queue, "notify", error);
     Py_RETURN_NONE;
 }
 
@@ -1005,6 +1132,12 @@ static PyObject *queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     if (queue != NULL) {
         queue->mqd = (mqd_t)-1;
         queue->users = CLOSED;
+        LOCK_LISTS();
+        queue->next = handles;
+        if (handles != NULL)
+            handles->previous = queue;
+        handles = queue;
+        UNLOCK_LISTS();
     }
     return (PyObject *)queue;
 }
@@ -1033,6 +1166,14 @@ static void queue_dealloc(PyObject *self)
     /* For a subclass Python has called the finalizer already. */
     if (type->tp_dealloc == queue_dealloc && PyObject_CallFinalizerFromDealloc(self) < 0)
         return; /* resurrected */
+    LOCK_LISTS();
+    if (queue->previous != NULL)
+        queue->previous->next = queue->next;
+    else
+        handles = queue->next;
+    if (queue->next != NULL)
+        queue->next->previous = queue->previous;
+    UNLOCK_LISTS();
     PyMem_RawFree(queue->buffer);
     Py_XDECREF(queue->name);
     Py_XDECREF(queue->mode);
@@ -1050,6 +1191,7 @@ static PyMethodDef queue_methods[] = {
     {"receive_into", (PyCFunction)(void (*)(void))queue_receive_into, FAST, receive_into_doc},
     {"close", queue_close, METH_NOARGS, close_doc},
     {"fileno", queue_fileno, METH_NOARGS, fileno_doc},
+    {"_await_message", queue_await_message, METH_O, await_doc},
     {"_notify", queue_notify, METH_VARARGS, notify_doc},
     {"_open", (PyCFunction)(void (*)(void))queue_open, METH_FASTCALL, open_doc},
     {NULL, NULL, 0, NULL},
@@ -1119,8 +1261,37 @@ static PyObject *set_errors(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(forget_threads_doc,
+             "forget_threads()\n--\n\n"
+             "In the child of a fork: the calls that other threads were in go on in the parent only. "
+             "Their hold\n"
+             "on the handles, which would keep close() from closing the descriptor, ends here.");
+
+static PyObject *forget_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    Queue *queue;
+
+    pthread_mutex_init(&request_lock, NULL); /* another thread may have held it */
+#ifdef Py_GIL_DISABLED
+    lists_lock = (PyMutex){0};
+#endif
+    for (queue = handles; queue != NULL; queue = queue->next) {
+        int closed = queue->users & CLOSED, users = queue->users & ~CLOSED;
+
+        queue->watchers = NULL;
+        queue->users = closed | queue->handling; /* this thread forked in a signal handler */
+        if (queue->handling > 0)
+            continue;
+        queue->buffer_taken = 0;
+        if (closed && users > 0) /* it was theirs to close */
+            mq_close(queue->mqd);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
     {"set_errors", set_errors, METH_VARARGS, set_errors_doc},
+    {"forget_threads", forget_threads, METH_NOARGS, forget_threads_doc},
     {NULL, NULL, 0, NULL},
 };
 

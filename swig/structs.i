@@ -63,8 +63,7 @@ struct timespec {
     set_callable(&$1, $input);
 }
 %typemap(out) PyObject *function {
-    $result = $1 == NULL ? Py_None : $1;
-    Py_INCREF($result);
+    $result = notice_callable(arg1); /* not the field as it was read: it may have changed since */
 }
 
 %rename(sigevent) notice;

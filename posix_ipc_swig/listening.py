@@ -1,0 +1,124 @@
+"""Listening: a handler that is called with every message, until it is stopped.
+
+It waits with poll(2) on the queue's own descriptor (Linux: mq_overview(7)), not by notification. A notification tells of
+one moment, the one when the queue stops being empty, and has to be asked for again before the next; poll tells of a
+state, so there is no moment to miss. And a queue has one notification request, system-wide: this leaves it to others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+
+from . import _mqueue
+from .errors import BusyError, ExistentialError, operation_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+    from .queue import MessageQueue
+
+# What a counter of eventfd(2) is written to.
+_ONE = (1).to_bytes(8, sys.byteorder)
+
+
+class Listening:
+    """A queue that is listened to: MessageQueue.listen() makes one. `with` stops it at its end."""
+
+    def __init__(self, queue: MessageQueue, handler: Callable[[bytes, int], object]) -> None:
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, not {type(handler).__name__}")
+        queue.fileno()  # a closed handle says so here
+        if not queue._readable:
+            raise operation_error(queue, "receive", errno.EBADF)
+        self._queue = queue
+        self._handler = handler
+        self._stopping = False
+        # A lock that a signal handler may take again, since it may interrupt stop().
+        self._lock = threading.RLock()
+        self._wake: int | None = _mqueue.open_wake_counter()
+        self._thread = threading.Thread(target=self._listen, name=f"posix_ipc_swig listen {queue.name}", daemon=True)
+        _running.add(self)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop listening: once this has returned True, the handler is not called any more.
+
+        A message that was taken is handled first, so none is lost; the rest stays in the queue.
+
+        timeout: seconds to wait for a call of the handler that runs now; None waits as long as it takes. From inside
+            the handler it does not wait: the listening ends as the handler returns.
+
+        Returns whether the listening has ended. It may be called again.
+        """
+        self._stopping = True
+        with self._lock:
+            if self._wake is not None:
+                os.write(self._wake, _ONE)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the listening has ended: by stop(), with the handle's close(), or with a fork, in the child."""
+        return not self._thread.is_alive()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def _listen(self) -> None:
+        try:
+            while not self._stopping:
+                assert self._wake is not None  # this thread closes it, at its end
+                if self._queue._await_message(self._wake):
+                    self._handle_all()
+        except ExistentialError:
+            if not self._queue.closed:
+                raise  # the descriptor was closed behind the handle's back
+        finally:
+            self._end()
+
+    def _handle_all(self) -> None:
+        while not self._stopping:
+            try:
+                message, priority = self._queue.receive(0)
+            except BusyError:  # another receiver may have been faster
+                return
+            try:
+                self._handler(message, priority)
+            except BaseException:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
+
+    def _end(self) -> None:
+        with self._lock:
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            os.close(wake)
+        _running.discard(self)
+
+
+_running: set[Listening] = set()
+
+
+def _forget_after_fork() -> None:
+    """The threads go on in the parent; in the child there are none, and what wakes the parent's is not the child's."""
+    for listening in list(_running):
+        listening._stopping = True
+        listening._lock = threading.RLock()  # its thread may have held it
+        listening._end()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
