@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import posix_ipc_swig
-from posix_ipc_swig import limits
+from posix_ipc_swig._limits import sysctl
 
 FOLDER = Path(__file__).resolve().parent
 SAVED = FOLDER.parent / ".benchmarks"
@@ -28,7 +28,7 @@ INSIDE = "POSIX_IPC_SWIG_BENCH_INSIDE"
 def raise_limits() -> None:
     """Raise what this process may, in an IPC namespace of its own: nobody else's settings change."""
     for name, value in WANTED.items():
-        if (limits.sysctl(name) or 0) < value:
+        if (sysctl(name) or 0) < value:
             with suppress(OSError):
                 Path(f"/proc/sys/fs/mqueue/{name}").write_text(str(value))
     with suppress(OSError, ValueError):
@@ -51,7 +51,7 @@ def main() -> int:
     enter_namespace()
     if INSIDE in os.environ:
         raise_limits()
-    size = limits.sysctl("msgsize_max")
+    size = sysctl("msgsize_max")
     _, most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
     print(f"posix_ipc_swig {posix_ipc_swig.VERSION}; limits: fs.mqueue.msgsize_max={size}, RLIMIT_MSGQUEUE={most}")
     SAVED.mkdir(exist_ok=True)
