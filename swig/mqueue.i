@@ -12,6 +12,7 @@
 
 %{
 #include <mqueue.h>
+#include <signal.h>
 #include <time.h>
 
 #include "convert.h"
@@ -19,7 +20,7 @@
 #include "notify.h"
 #include "queue.h"
 
-#undef sigev_notify_function /* C libraries define it; here it names a parameter */
+#undef sigev_notify_function /* C libraries define it in <signal.h>; here it names a parameter */
 %}
 
 %nothread;

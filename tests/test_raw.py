@@ -190,8 +190,9 @@ def test_a_message_is_used_where_it_lies(full, start_thread):
 
 def test_the_empty_bytes_object_survives_a_receive_of_size_zero(mqd):
     raw.mq_send(mqd, b"hello", 0)
-    with pytest.raises(OSError, match="too long"):
+    with pytest.raises(OSError) as caught:
         raw.mq_receive(mqd, 0)
+    assert caught.value.errno == errno.EMSGSIZE
     assert bytes(0) == b""
     assert raw.mq_receive(mqd, 64) == (b"hello", 0)
 
@@ -497,7 +498,7 @@ def test_a_nul_in_a_name_is_a_value_error(name, mqd):
 
 
 def test_sigev_thread_needs_a_function(mqd):
-    with pytest.raises(OSError, match="Invalid") as caught:
+    with pytest.raises(OSError) as caught:
         raw.mq_notify(mqd, raw.sigevent(sigev_notify=raw.SIGEV_THREAD))
     assert caught.value.errno == errno.EINVAL
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 
 import pytest
 from posix_support import CREATE
@@ -17,7 +18,7 @@ rule = pytest.mark.rule
 def test_mq_attr_has_its_four_fields():
     attr = raw.mq_attr(1, 2, 3, 4)
     assert (attr.mq_flags, attr.mq_maxmsg, attr.mq_msgsize, attr.mq_curmsgs) == (1, 2, 3, 4)
-    most = 2 ** (os.sysconf("SC_LONG_BIT") - 1) - 1
+    most = 2 ** (8 * struct.calcsize("l") - 1) - 1
     for field in ("mq_flags", "mq_maxmsg", "mq_msgsize", "mq_curmsgs"):
         setattr(attr, field, most)
         assert getattr(attr, field) == most
