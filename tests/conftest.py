@@ -173,6 +173,40 @@ def run_in_namespace(run_python, namespace_command):
 
 
 @pytest.fixture
+def run_in_mounted_namespace(run_in_namespace, namespace_command):
+    """Run a program in an IPC namespace whose queues are mounted at /dev/mqueue: mount() does that."""
+    if subprocess.run([*namespace_command, "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace of one's own here")
+    prelude = """
+import ctypes, os, sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def unshare(flags):
+    if libc.unshare(flags):
+        raise OSError(ctypes.get_errno(), "unshare")
+
+def mount(kind, target):
+    if libc.mount(b"none", target, kind, 0, None):
+        raise OSError(ctypes.get_errno(), "mount")
+
+NEWNS, NEWIPC = 0x20000, 0x8000000
+unshare(NEWNS)
+libc.mount(None, b"/", None, 0x44000, None)  # private, and all below it
+if not os.path.isdir("/dev/mqueue"):
+    # No such folder on this machine, so a /dev of one's own.
+    mount(b"tmpfs", b"/dev")
+    os.mkdir("/dev/mqueue")
+    open("/dev/null", "w").close()
+"""
+
+    def run(program):
+        return run_in_namespace(prelude + program)
+
+    return run
+
+
+@pytest.fixture
 def handle_signal():
     """Set signal handlers, as signal.signal() does; the old ones are back at the end."""
     if threading.current_thread() is not threading.main_thread():

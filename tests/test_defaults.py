@@ -36,6 +36,9 @@ PROMISED = [
     "ExistentialError",
     "PermissionsError",
     "SignalError",
+    "limits",
+    "queue_bytes",
+    "fits",
 ]
 
 
@@ -125,6 +128,30 @@ def test_a_new_queue_gets_the_defaults_of_the_moment(run_in_namespace):
         assert capacity(max_message_size=64) == (4, 64)
         now = posix_ipc_swig.QUEUE_MESSAGES_MAX_DEFAULT, posix_ipc_swig.QUEUE_MESSAGE_SIZE_MAX_DEFAULT
         assert now == at_import
+        """
+    )
+
+
+def test_defaults_follow_the_process_into_another_namespace(run_in_namespace):
+    """Not the namespace that the library was imported in, let alone the machine that it was built on."""
+    run_in_namespace(
+        """
+        import ctypes, os
+        from posix_ipc_swig import MessageQueue, O_CREX
+
+        def capacity(**given):
+            with MessageQueue("/new", O_CREX, **given) as queue:
+                queue.unlink()
+                return queue.max_messages, queue.max_message_size
+
+        set_limit("msg_default", 5)
+        set_limit("msgsize_default", 512)
+        assert capacity() == capacity(max_messages=5) == (5, 512)
+        CLONE_NEWIPC = 0x8000000
+        assert ctypes.CDLL(None).unshare(CLONE_NEWIPC) == 0
+        assert capacity() == (10, 8192)
+        assert capacity(max_messages=3) == (3, 8192)
+        assert capacity(max_message_size=64) == (10, 64)
         """
     )
 
