@@ -36,7 +36,7 @@ examples:
   python -m posix_ipc_swig limits
   python -m posix_ipc_swig limits --max-messages 100 --max-message-size 4096
   python -m posix_ipc_swig limits --json | jq .limits.msg_max
-  docker run --sysctl fs.mqueue.msg_max=100 IMAGE python -m posix_ipc_swig limits
+  docker run --sysctl fs.mqueue.msg_max=99 IMAGE python -m posix_ipc_swig limits
 
 exit status:
   0  the limits are printed, and the queue that was asked for fits

@@ -32,6 +32,18 @@ FIELDS = (
 )
 
 
+def errno_of(name, max_messages, max_message_size):
+    """Make a queue and remove it; return the errno, 0 when it was made."""
+    attr = raw.mq_attr(0, max_messages, max_message_size)
+    try:
+        mqd = raw.mq_open(name, raw.O_RDWR | raw.O_CREAT | raw.O_EXCL, 0o600, attr)
+    except OSError as error:
+        return error.errno
+    raw.mq_unlink(name)
+    raw.mq_close(mqd)
+    return 0
+
+
 # --- limits() ---------------------------------------------------------------------------------
 
 
@@ -49,7 +61,12 @@ def test_limits_are_those_of_the_system():
     assert {name: getattr(found, name) for name in KERNELS} == {name: sysctl(name) for name in KERNELS}
     assert (found.hard_msg_max, found.hard_msgsize_max) == (65536, 16 * 2**20)
     assert found.priority_max == posix_ipc_swig.QUEUE_PRIORITY_MAX
-    assert found.name_max == os.pathconf("/", "PC_NAME_MAX")
+
+
+def test_a_name_may_be_as_long_as_limits_says(name):
+    longest = name.ljust(1 + limits().name_max, "x")
+    assert errno_of(longest, 1, 1) == 0
+    assert errno_of(longest + "x", 1, 1) == errno.ENAMETOOLONG
 
 
 def test_the_byte_limit_is_the_processs(run_python):
@@ -84,16 +101,10 @@ def test_limits_change_with_the_system(run_in_namespace):
 
 def test_limits_say_whether_the_kernel_lets_this_process_exceed_them(name):
     found = limits()
-    try:
-        mqd = raw.mq_open(name, raw.O_RDWR | raw.O_CREAT, 0o600, raw.mq_attr(0, found.msg_max + 1, 1))
-    except OSError as error:
-        assert error.errno == errno.EINVAL
-        assert not found.may_exceed_sysctls
-        assert found.messages_allowed == found.msg_max
-    else:
-        raw.mq_close(mqd)
-        assert found.may_exceed_sysctls
-        assert found.messages_allowed == found.hard_msg_max
+    bound = errno_of(name, found.msg_max + 1, 1) == errno.EINVAL
+    assert found.may_exceed_sysctls == (not bound)
+    assert found.messages_allowed == (found.msg_max if bound else found.hard_msg_max)
+    assert found.message_size_allowed == (found.msgsize_max if bound else found.hard_msgsize_max)
 
 
 def test_root_of_a_user_namespace_is_bound(run_python):
@@ -332,19 +343,6 @@ def test_fits_sees_what_this_users_queues_count(run_python):
 # --- predicted is found -----------------------------------------------------------------------
 
 
-def kernel_makes(max_messages, max_message_size):
-    """Return the errno of making such a queue, 0 when it was made."""
-    name = f"/test-{os.getpid()}-{time.monotonic_ns()}"
-    attr = raw.mq_attr(0, max_messages, max_message_size)
-    try:
-        mqd = raw.mq_open(name, raw.O_RDWR | raw.O_CREAT | raw.O_EXCL, 0o600, attr)
-    except OSError as error:
-        return error.errno
-    raw.mq_unlink(name)
-    raw.mq_close(mqd)
-    return 0
-
-
 def predicted(found, max_messages, max_message_size):
     """Return whether the numbers alone let such a queue be made."""
     return found.count(max_messages, max_message_size) != 0
@@ -356,7 +354,7 @@ def agree(max_messages, max_message_size):
     while True:
         found = limits()
         fit = fits(max_messages, max_message_size)
-        error = kernel_makes(max_messages, max_message_size)
+        error = errno_of(f"/test-{os.getpid()}-{time.monotonic_ns()}", max_messages, max_message_size)
         said = [predicted(found, max_messages, max_message_size), bool(fit), error == 0]
         if len(set(said)) == 1 and fit.errno == error:
             return said[0]

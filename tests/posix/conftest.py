@@ -217,6 +217,21 @@ def mounted(namespace, tmp_path):
 
 
 @pytest.fixture
+def shown(request, start_peer):
+    """A process whose queues are mounted at `root`, with `name` there as `path`: at /dev/mqueue, or where it can be."""
+    peer = start_peer()
+    with open("/proc/self/mountinfo") as file:
+        kinds = [line.partition(" - ")[2].split()[0] for line in file if line.split()[4] == "/dev/mqueue"]
+    if kinds[-1:] != ["mqueue"]:
+        return request.getfixturevalue("mounted")
+    peer.do("path = '/dev/mqueue' + name", root="/dev/mqueue")
+    peer.do(f"raw.mq_close(raw.mq_open(name, {CREATE}, 0o600, raw.mq_attr(0, 1, 1)))")
+    mine = peer.do("os.path.exists(path)")
+    peer.do("raw.mq_unlink(name)")
+    return peer if mine else request.getfixturevalue("mounted")  # it may show another namespace
+
+
+@pytest.fixture
 def real_time():
     """Return a function that gives the calling thread a SCHED_FIFO priority."""
 
