@@ -232,6 +232,43 @@ assert (found.queues, found.user_bytes) == (1, queue_bytes(1, 8)), found
     )
 
 
+def test_without_proc_limits_tell_what_they_can(run_in_mounted_namespace):
+    run_in_mounted_namespace(
+        """
+from posix_ipc_swig import fits, limits
+
+mount(b"mqueue", b"/dev/mqueue")
+before = limits()
+mount(b"tmpfs", b"/proc")
+found = limits()
+for name in ("msg_max", "msgsize_max", "queues_max", "msg_default", "msgsize_default", "queues", "bytes", "user_bytes"):
+    assert getattr(found, name) is None, found
+assert (found.rlimit_msgqueue, found.hard_msg_max) == (before.rlimit_msgqueue, 65536)
+assert not found.may_exceed_sysctls
+assert fits(1, 8)
+fit = fits(65536, 8)
+assert not fit
+assert "RLIMIT_MSGQUEUE" in fit.reason or "/proc does not tell" in fit.reason, fit
+"""
+    )
+
+
+def test_what_goes_away_meanwhile_is_not_counted(run_in_mounted_namespace):
+    """A queue between the list and the look; a descriptor of one's own between the look and the question."""
+    run_in_mounted_namespace(
+        """
+from posix_ipc_swig import MessageQueue, O_CREX, _limits, limits
+
+mount(b"mqueue", b"/dev/mqueue")
+listdir = os.listdir
+MessageQueue("/one", O_CREX, max_messages=1, max_message_size=8).close()
+os.listdir = lambda path: [*listdir(path), *(["gone"] if path == "/dev/mqueue" else [])]
+assert limits().queues == 1
+assert _limits._bytes_of("/dev/mqueue/one", -1) is None
+"""
+    )
+
+
 # --- queue_bytes() ----------------------------------------------------------------------------
 
 
