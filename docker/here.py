@@ -1,32 +1,37 @@
 """Run the harness on this machine: what its limits are, how its queues behave, how fast they are. No Docker needed.
 
-Writes report.json, which has everything, and index.html, which shows it, to one folder.
+Writes report.json, which has everything, and index.html, which shows it, to one folder. Its sibling is matrix.py, which
+does the same in containers; `merge A.json B.json` makes one report of several of either.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, TextIO
 
+import describing
 import report
+import results
 import trying
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = ("limits", "behaviour", "benchmarks")
-SCHEMA_VERSION = 1
+# What --skip takes, and the name of each in the report.
+JOBS = {"limits": "limits", "behaviour": "tests", "benchmarks": "bench"}
+STEPS = tuple(JOBS)
+LOG = "logs/here.log"
+# Characters of the log that a failure shows in the page.
+TAIL = 60_000
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Progress:
@@ -71,63 +76,6 @@ class Step:
         self.console.print(f"{self.title}: {outcome}, {seconds:.1f} s", markup=False, highlight=False)
 
 
-def output_of(*command: str) -> str | None:
-    """Return what a command prints, or None where it cannot run."""
-    with suppress(OSError, subprocess.CalledProcessError):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-    return None
-
-
-def processor() -> str:
-    with suppress(OSError), open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def distribution() -> str:
-    # platform.freedesktop_os_release() needs Python 3.10.
-    with suppress(OSError), open("/etc/os-release") as file:
-        for line in file:
-            if line.startswith("PRETTY_NAME="):
-                return line.split("=", 1)[1].strip().strip('"')
-    return "unknown"
-
-
-def c_library() -> str:
-    with suppress(ValueError, OSError):
-        version = os.confstr("CS_GNU_LIBC_VERSION")
-        if version:
-            return version
-    return "musl" if list(Path("/lib").glob("ld-musl-*")) else "unknown"
-
-
-def describe_system() -> dict[str, Any]:
-    compiler = (output_of("cc", "--version") or "none").splitlines()[0]
-    uname = platform.uname()
-    return {
-        "distribution": distribution(),
-        "kernel": f"{uname.system} {uname.release}",
-        "machine": uname.machine,
-        "processor": f"{processor()}, {os.cpu_count()} logical",
-        "c_library": c_library(),
-        "compiler": compiler,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "user": "root" if os.geteuid() == 0 else f"uid {os.geteuid()}",
-        "cap_sys_resource": trying.may_exceed(),
-    }
-
-
-def describe_commit() -> dict[str, Any]:
-    commit = output_of("git", "rev-parse", "HEAD")
-    if commit is None:
-        return {"commit": None, "changed": None}
-    return {"commit": commit, "changed": bool(output_of("git", "status", "--porcelain"))}
-
-
 def find_limits(step: Step) -> dict[str, Any]:
     findings = []
     for probe in trying.LIMITS:
@@ -135,10 +83,10 @@ def find_limits(step: Step) -> dict[str, Any]:
         findings.append(probe().as_dict())
     failed = [finding["limit"] for finding in findings if finding["verdict"] == "failed"]
     step.outcome = f"predicted and found differ: {', '.join(failed)}" if failed else "predicted and found agree"
-    return {"verdict": "failed" if failed else "passed", "findings": findings}
+    return results.limits_of(findings)
 
 
-def run_pytest(step: Step, folder: str, *arguments: str) -> tuple[int, str]:
+def run_pytest(step: Step, log: TextIO, folder: str, *arguments: str) -> tuple[int, str]:
     """Run pytest on a folder, telling each test as it ends; return its exit status and its output."""
     # The script, not `python -m pytest`: that one would put the source tree on the path.
     script = Path(sys.executable).with_name("pytest")
@@ -148,105 +96,61 @@ def run_pytest(step: Step, folder: str, *arguments: str) -> tuple[int, str]:
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
+            log.write(line)
             if "::" in line:
                 step.tell(line.strip())
         status = process.wait()
     return status, "".join(lines)
 
 
-def topics_of(junit: Path) -> Iterator[dict[str, Any]]:
-    """Yield a topic, a test file, at a time: counts, seconds, the failures' texts, the reasons of what was skipped."""
-    topics: dict[str, dict[str, Any]] = {}
-    for case in ElementTree.parse(junit).iter("testcase"):
-        parts = case.get("classname", "").split(".")
-        name = next((part for part in reversed(parts) if part.startswith("test_")), parts[-1])
-        topic = topics.setdefault(
-            name.replace("test_", "", 1),
-            {"passed": 0, "failed": 0, "skipped": 0, "seconds": 0.0, "failures": [], "skips": {}},
-        )
-        topic["seconds"] += float(case.get("time", "0"))
-        problems = case.findall("failure") + case.findall("error")
-        skip = case.find("skipped")
-        if problems:
-            topic["failed"] += 1
-            for problem in problems:
-                topic["failures"].append({"test": case.get("name"), "text": problem.text or problem.get("message")})
-        elif skip is not None:
-            topic["skipped"] += 1
-            reason = skip.get("message", "no reason given")
-            topic["skips"][reason] = topic["skips"].get(reason, 0) + 1
-        else:
-            topic["passed"] += 1
-    for name in sorted(topics):
-        verdict = "failed" if topics[name]["failed"] else "passed" if topics[name]["passed"] else "skipped"
-        yield {"topic": name.replace("_", " "), "verdict": verdict, **topics[name]}
-
-
-def check_behaviour(step: Step) -> dict[str, Any]:
+def check_behaviour(step: Step, log: TextIO) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder, "junit.xml")
-        status, output = run_pytest(step, "tests", f"--junitxml={junit}")
-        topics = list(topics_of(junit)) if junit.exists() else []
-    counts = {key: sum(topic[key] for topic in topics) for key in ("passed", "failed", "skipped")}
-    step.outcome = ", ".join(f"{number} {key}" for key, number in counts.items())
-    result = {"verdict": "passed" if status == 0 else "failed", **counts, "topics": topics}
-    if status != 0:
-        result["output"] = output
-    return result
+        status = run_pytest(step, log, "tests", f"--junitxml={junit}")[0]
+        found = results.tests_of_python(PYTHON, junit if junit.exists() else None, status)
+    step.outcome = ", ".join(f"{found[key]} {key}" for key in results.COUNTS)
+    return results.tests_of([found])
 
 
-def run_benchmarks(step: Step, rounds: int) -> dict[str, Any]:
+def run_benchmarks(step: Step, log: TextIO, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder, "benchmark.json")
-        status, output = run_pytest(step, "bench", f"--benchmark-json={saved}", f"--rounds={rounds}", "-rs")
-        measured = json.loads(saved.read_text())["benchmarks"] if saved.exists() else []
-    rows = [
-        {
-            "case": benchmark["group"],
-            **benchmark["extra_info"],
-            **{f"{key}_ns": round(benchmark["stats"][key] * 1e9, 1) for key in ("min", "q1", "median", "q3", "max")},
-            "rounds": benchmark["stats"]["rounds"],
-        }
-        for benchmark in measured
-    ]
-    skips = sorted({line.split(": ", 1)[1] for line in output.splitlines() if line.startswith("SKIPPED ")})
-    step.outcome = f"{len(rows)} measured" + (f", left out: {'; '.join(skips)}" if skips else "")
-    result = {"verdict": "passed" if status == 0 else "failed", "rows": rows, "left_out": skips}
-    if status != 0:
-        result["output"] = output
-    return result
+        options = [f"--benchmark-json={saved}", f"--rounds={rounds}", "-rs"]
+        status, output = run_pytest(step, log, "bench", *options)
+        found = results.bench_of(saved if saved.exists() else None, status, output)
+    left_out = f", left out: {'; '.join(found['left_out'])}" if found["left_out"] else ""
+    step.outcome = f"{len(found['rows'])} measured{left_out}"
+    return found
 
 
 def summary(result: dict[str, Any]) -> Table:
     """Return what the terminal shows at the end."""
-    table = Table(title=f"posix_ipc_swig {result['version']} on {result['system']['distribution']}", min_width=60)
+    (cell,) = result["cells"]
+    table = Table(title=f"posix_ipc_swig {result['version']} on {cell['system']['distribution']}", min_width=60)
     table.add_column("what")
     table.add_column("result")
     table.add_column("in figures")
-    colours = {"passed": "green", "failed": "red", "not run": "yellow"}
+    colours = {"passed": "green", "failed": "red"}
 
     def add(what: str, verdict: str, figures: str) -> None:
         table.add_row(what, f"[{colours.get(verdict, 'yellow')}]{verdict}[/]", figures)
 
-    for finding in result["limits"].get("findings", ()):
+    jobs = cell["jobs"]
+    for finding in jobs.get("limits", {}).get("findings", ()):
         predicted, found = ("?" if finding[key] is None else f"{finding[key]:,}" for key in ("predicted", "found"))
         add(finding["limit"], finding["verdict"], f"predicted {predicted}, found {found}")
     table.add_section()
-    behaviour = result["behaviour"]
-    if behaviour["verdict"] == "not run":
-        add("behaviour", "not run", behaviour["reason"])
-    else:
-        add(
-            "behaviour",
-            behaviour["verdict"],
-            f"{behaviour['passed']} passed, {behaviour['failed']} failed, {behaviour['skipped']} skipped",
-        )
+    if "tests" in jobs:
+        add("behaviour", jobs["tests"]["verdict"], report.job_figures("tests", jobs["tests"]))
     table.add_section()
-    for row in result["benchmarks"].get("rows", ()):
-        if row["subject"] == "posix_ipc_swig":
+    for row in jobs.get("bench", {}).get("rows", ()):
+        if row["subject"] == "posix_ipc_swig" and "ratio_to_floor" in row:
             peer = row.get("ratio_to_posix_ipc")
-            figures = f"{row['median_ns']:,.0f} ns a pair, {row['ratio_to_floor']:.2f} of C"
+            figures = f"{row['median_ns']:,.0f} ns, {row['ratio_to_floor']:.2f} of C"
             add(row["case"], "passed", figures + (f", {peer:.2f} of posix_ipc" if peer else ""))
+    for name in STEPS:
+        if JOBS[name] not in jobs:
+            add(name, "not run", f"--skip {name}")
     return table
 
 
@@ -268,53 +172,80 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+def run(arguments: argparse.Namespace, console: Console, log: TextIO) -> dict[str, Any]:
     import posix_ipc_swig
 
     started = datetime.datetime.now(datetime.timezone.utc)
-    result: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "version": posix_ipc_swig.VERSION,
+    machine = platform.uname()
+    title = describing.distribution()
+    cell: dict[str, Any] = {
+        "distro": "here",
+        "profile": "as it is",
+        "verdict": "not run",
         "started": started.isoformat(timespec="seconds"),
+        "seconds": 0.0,
+        "system": describing.describe_system(),
+        "asked": {"sysctls": {}, "ulimits": {}, "user": "", "cap_drop": [], "cap_add": [], "security_opt": []},
+        "given": describing.describe_limits(),
+        "jobs": {},
+        "log": LOG,
+    }
+    result: dict[str, Any] = {
+        "schema_version": results.SCHEMA_VERSION,
+        "version": posix_ipc_swig.VERSION,
+        "started": cell["started"],
+        "seconds": 0.0,
         "quick": arguments.quick,
-        **describe_commit(),
-        "system": describe_system(),
+        **describing.describe_commit(),
+        "machines": [
+            {
+                "engine": None,
+                "kernel": f"{machine.system} {machine.release}",
+                "machine": machine.machine,
+                "system": title,
+                "processors": os.cpu_count(),
+            }
+        ],
+        "distros": {"here": {"title": title, "base": "this machine", "libc": cell["system"]["c_library"]}},
+        "profiles": {"as it is": {"title": "the limits that this machine has"}},
+        "cells": [cell],
     }
     work: dict[str, Callable[[Step], dict[str, Any]]] = {
         "limits": find_limits,
-        "behaviour": check_behaviour,
-        "benchmarks": lambda step: run_benchmarks(step, 20 if arguments.quick else 200),
+        "behaviour": lambda step: check_behaviour(step, log),
+        "benchmarks": lambda step: run_benchmarks(step, log, 20 if arguments.quick else 200),
     }
     progress = Progress(console, len(STEPS))
     for name in STEPS:
         if name in arguments.skip:
-            result[name] = {"verdict": "not run", "reason": f"--skip {name}"}
             progress.done += 1
             continue
         with progress.step(name) as step:
-            result[name] = work[name](step)
-    verdicts = [result[name]["verdict"] for name in STEPS]
-    result["verdict"] = "failed" if "failed" in verdicts else "passed"
-    result["seconds"] = round((datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(), 1)
-    return result
+            cell["jobs"][JOBS[name]] = work[name](step)
+    seconds = round((datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(), 1)
+    cell["seconds"] = result["seconds"] = seconds
+    return results.finish(result)
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["merge"]:
+        return report.main(sys.argv[1:])
     arguments = parse_arguments()
     console = Console()
+    log_file = arguments.output / LOG
+    log_file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        result = run(arguments, console)
+        with open(log_file, "w", buffering=1) as log:
+            result = run(arguments, console, log)
     except KeyboardInterrupt:
         console.print("Stopped. Every queue made here is removed; no report was written.", markup=False)
         return 130
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    saved, page = arguments.output / "report.json", arguments.output / "index.html"
-    saved.write_text(json.dumps(result, indent=2) + "\n")
-    page.write_text(report.render(result))
+    if result["verdict"] == "failed":
+        result["cells"][0]["log_tail"] = log_file.read_text(errors="replace")[-TAIL:]
+    page = report.write(result, arguments.output)
     console.print(summary(result))
-    for name in STEPS:
-        if "output" in result[name]:
-            console.print(result[name]["output"][-4000:], markup=False, highlight=False)
+    if result["verdict"] == "failed":
+        console.print(log_file.read_text(errors="replace")[-4000:], markup=False, highlight=False)
     console.print(
         f"{result['verdict']} in {result['seconds']} s; the report: {page}",
         markup=False,

@@ -6,15 +6,17 @@ Everything goes through the raw bindings. Each probe queue has a name of its own
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import uuid
 from dataclasses import asdict, dataclass
 from typing import Callable, Optional
 
+from describing import CAP_SYS_RESOURCE, RLIMIT_MSGQUEUE, capabilities
+
 from posix_ipc_swig import queue_bytes, raw
 
-RLIMIT_MSGQUEUE = 12
 HARD_MSG_MAX = 65536
 HARD_MSGSIZE_MAX = 16 * 1024 * 1024
 
@@ -36,7 +38,7 @@ class Finding:
             return "not run"
         return "passed" if self.predicted == self.found else "failed"
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, object]:
         return {**asdict(self), "verdict": self.verdict}
 
 
@@ -47,9 +49,7 @@ def sysctl(name: str) -> int:
 
 def may_exceed() -> bool:
     """Whether CAP_SYS_RESOURCE lifts the sysctls to the kernel's hard limits for this process."""
-    with open("/proc/self/status") as file:
-        (capabilities,) = (int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
-    return bool(capabilities >> 24 & 1)
+    return bool(capabilities() >> CAP_SYS_RESOURCE & 1)
 
 
 def errno_of_making(max_messages: int, max_message_size: int, name: Optional[str] = None) -> int:
@@ -222,3 +222,7 @@ def name_length() -> Finding:
 
 
 LIMITS = (messages, message_size, queues, byte_limit, priority, name_length)
+
+
+if __name__ == "__main__":
+    print(json.dumps([probe().as_dict() for probe in LIMITS]))

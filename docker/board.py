@@ -1,0 +1,96 @@
+"""What a person sees while the matrix runs: a live table, a row a cell; plain lines where nobody watches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow", "not run": "yellow", "running": "cyan"}
+
+
+@dataclass
+class Row:
+    """One cell: its step and since when, and how it came out."""
+
+    name: str
+    profile: str
+    step: str = "waits"
+    progress: str = ""
+    since: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    seconds: float = 0.0
+    verdict: str = ""
+    figures: str = ""
+
+
+class Board:
+    """All cells' rows; any thread may tell it what a cell does."""
+
+    def __init__(self, console: Console, cells: list[tuple[str, str]]) -> None:
+        self.console = console
+        self.rows = {key: Row(*key) for key in cells}
+        self.lock = threading.Lock()
+        self.start = time.monotonic()
+
+    def __rich__(self) -> Table:
+        with self.lock:
+            now = time.monotonic()
+            done = sum(bool(row.verdict) for row in self.rows.values())
+            table = Table(title=f"{done} of {len(self.rows)} cells, {now - self.start:.0f} s", min_width=70)
+            for column in ("distribution", "profile", "step", "time", "result", "in figures"):
+                table.add_column(column, justify="right" if column == "time" else "left")
+            for row in self.rows.values():
+                running = row.started is not None
+                seconds = row.seconds + (now - row.started if row.started is not None else 0)
+                word = "running" if running else row.verdict
+                table.add_row(
+                    row.name,
+                    row.profile,
+                    f"{row.step} {row.progress}" if running or not row.verdict else "",
+                    f"{seconds:.0f} s" if seconds else "",
+                    f"[{COLOURS.get(word, '')}]{word}[/]" if word else "",
+                    row.figures,
+                )
+            return table
+
+    def live(self) -> AbstractContextManager[object]:
+        if self.console.is_terminal:
+            return Live(self, console=self.console, refresh_per_second=4)
+        return nullcontext()
+
+    def say(self, key: tuple[str, str], text: str) -> None:
+        if not self.console.is_terminal:
+            clock = f"{time.monotonic() - self.start:6.1f} s"
+            self.console.print(f"{clock}  {key[0]}, {key[1]}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def begin(self, key: tuple[str, str]) -> None:
+        with self.lock:
+            row = self.rows[key]
+            row.started, row.verdict = time.monotonic(), ""
+
+    def step(self, key: tuple[str, str], step: str) -> None:
+        with self.lock:
+            row = self.rows[key]
+            changed = row.step != step
+            row.step, row.progress, row.since = step, "", time.monotonic()
+        if changed:
+            self.say(key, step)
+
+    def progress(self, key: tuple[str, str], progress: str) -> None:
+        with self.lock:
+            self.rows[key].progress = progress
+
+    def end(self, key: tuple[str, str], verdict: str, figures: str) -> float:
+        """Say how a cell came out; return the seconds that it took since it began."""
+        with self.lock:
+            row = self.rows[key]
+            took = time.monotonic() - (row.started or time.monotonic())
+            row.started, row.seconds, row.verdict, row.figures = None, row.seconds + took, verdict, figures
+        self.say(key, f"{verdict} in {took:.1f} s: {figures}")
+        return took
