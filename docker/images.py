@@ -154,7 +154,9 @@ class Images:
                 names = ",".join([*map(environment_of, distro.pythons), BENCH_ENV])
                 # Any uid works on it later, and tox keeps its folder to its user.
                 make = f"tox run --notest --skip-missing-interpreters=false -e {names}"
-                command = f"umask 0; {make} && chmod -R a+rwX .tox"
+                add = f".tox/{BENCH_ENV}/bin/python -m pip install --quiet --no-deps"
+                peers = f'while read -r peer; do {add} "$peer" || :; done </opt/matrix/{PEERS}.txt'
+                command = f"umask 0; {make} && {peers}; status=$?; chmod -R a+rwX .tox; exit $status"
                 status = container.run(["sh", "-c", command], log)
                 if status != 0:
                     raise EngineError(f"tox could not make its environments on {distro.name}: exit status {status}")

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import matplotlib
-
 import matplotlib.pyplot as pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -180,8 +180,9 @@ def nanoseconds(value: float | None) -> str:
 
 
 def family_of(row: dict[str, Any]) -> str:
-    """Return the question that a row belongs to: its case without the size."""
-    return re.sub(r"^\d[\d,]* bytes(, )?", "", str(row["case"])) or "pairs"
+    """Return the question that a row belongs to, and the timeout where it has one."""
+    timeout = row.get("timeout")
+    return str(row.get("question") or row["case"]) + (f", timeout={timeout}" if timeout is not None else "")
 
 
 def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
@@ -215,7 +216,7 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
     here = [(cell["distro"], job["rows"]) for cell, job in cells if cell["profile"] == profile]
     if len(here) < 2:
         return
-    everything = [row for _, rows in here for row in rows if "ratio_to_floor" in row]
+    everything = [row for _, rows in here for row in rows if row.get("ratio_to_floor") is not None]
     for family in dict.fromkeys(map(family_of, everything)):
         of_family = [row for row in everything if family_of(row) == family]
         smallest = min(row.get("size") or 0 for row in of_family)
@@ -229,7 +230,7 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
             for subject in subjects
         }
         names = [report["distros"][name]["title"] for name, _ in here]
-        series = {subject: [row and row["ratio_to_floor"] for row in of] for subject, of in found.items()}
+        series = {subject: [row and row.get("ratio_to_floor") for row in of] for subject, of in found.items()}
         yield {
             "title": f"By distribution: {case}",
             "svg": plots.bars([name for name, _ in here], series, "times the C loop"),
@@ -243,7 +244,7 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
                         value
                         for subject in subjects
                         for row in [found[subject][index]]
-                        for value in (nanoseconds(row and row["median_ns"]), ratio(row and row["ratio_to_floor"]))
+                        for value in (nanoseconds(row and row["median_ns"]), ratio(row and row.get("ratio_to_floor")))
                     ],
                 }
                 for index, name in enumerate(names)

@@ -14,7 +14,7 @@ from typing import Any, Iterable, Iterator
 SCHEMA_VERSION = 2
 COUNTS = ("passed", "failed", "skipped")
 # The tests of a rule of the standard end in its id: test_it[mq_open.7].
-RULE = re.compile(r"\[(?:.*-)?(mq_\w+\.\w+)\]$")
+RULE = re.compile(r"\[(?:.*-)?([a-z]\w*(?:\.h)?\.\d+)\]$")
 # A verdict of several: the first of these that any of them has.
 ORDER = ("failed", "passed", "skipped", "not run")
 

@@ -128,10 +128,8 @@ def make_until_refused(max_messages: int, max_message_size: int, most: int) -> t
 
 def queues_there() -> Optional[int]:
     """Return how many queues this IPC namespace has already, where /dev/mqueue is mounted."""
-    try:
-        return len(os.listdir("/dev/mqueue"))
-    except OSError:
-        return None
+    # The directory may be there with nothing mounted on it.
+    return len(os.listdir("/dev/mqueue")) if os.path.ismount("/dev/mqueue") else None
 
 
 def queues() -> Finding:
@@ -154,14 +152,37 @@ def queues() -> Finding:
     return finding
 
 
+def default_queues() -> Finding:
+    """How many queues of the default capacity one user may have: the byte limit and queues_max together say it."""
+    allowed, there = resource.getrlimit(RLIMIT_MSGQUEUE)[0], queues_there()
+    max_messages = min(sysctl("msg_default"), sysctl("msg_max"))
+    max_message_size = min(sysctl("msgsize_default"), sysctl("msgsize_max"))
+    each, ceiling = queue_bytes(max_messages, max_message_size), sysctl("queues_max")
+    in_bytes = ceiling if allowed == resource.RLIM_INFINITY else allowed // each
+    made, error = make_until_refused(max_messages, max_message_size, ceiling + 8)
+    note = f"{max_messages} x {max_message_size:,}, {each:,} bytes each"
+    finding = Finding("default queues", "queues of the default capacity", "queues", None, made, note)
+    if in_bytes >= ceiling and (may_exceed() or there is None):
+        finding.found, finding.note = None, "CAP_SYS_RESOURCE, or queues that cannot be counted, hide where this ends"
+    else:
+        finding.predicted = min(in_bytes, ceiling - (there or 0))
+        expected = errno.EMFILE if in_bytes < ceiling - (there or 0) else errno.ENOSPC
+        if in_bytes != ceiling - (there or 0) and error != expected:
+            finding.found = None
+            finding.note = f"met {errno.errorcode.get(error, 'no error')} after {made} queues: {note}"
+    return finding
+
+
 def byte_limit() -> Finding:
-    """RLIMIT_MSGQUEUE: fill it with queues of one message, then with ever smaller ones, and add up what they count."""
+    """RLIMIT_MSGQUEUE: fill it with the largest queues that fit, then ever smaller ones; add up what they count."""
     soft = resource.getrlimit(RLIMIT_MSGQUEUE)[0]
     finding = Finding("RLIMIT_MSGQUEUE", "bytes that all queues of a user may count", "bytes", soft, None)
     if soft == resource.RLIM_INFINITY:
         finding.predicted, finding.note = None, "unlimited"
         return finding
-    overhead = queue_bytes(1, 1) - 1
+    smallest = queue_bytes(1, 1)
+    # Large ones first, as queues_max may allow few.
+    number = HARD_MSG_MAX if may_exceed() else sysctl("msg_max")
     size = HARD_MSGSIZE_MAX if may_exceed() else sysctl("msgsize_max")
     made, total = [], 0
     try:
@@ -169,25 +190,26 @@ def byte_limit() -> Finding:
             name = f"/trying-{uuid.uuid4().hex}"
             try:
                 flags = raw.O_CREAT | raw.O_EXCL | raw.O_RDWR
-                mqd = raw.mq_open(name, flags, 0o600, raw.mq_attr(0, 1, size))
+                mqd = raw.mq_open(name, flags, 0o600, raw.mq_attr(0, number, size))
             except OSError as refusal:
                 if refusal.errno == errno.ENOSPC:
                     finding.note = f"met fs.mqueue.queues_max first, at {total:,} bytes"
                     return finding
-                if refusal.errno != errno.EMFILE:
+                # EINVAL and EOVERFLOW: no limit of the system, but more than the kernel can count.
+                if refusal.errno not in (errno.EMFILE, errno.EINVAL, errno.EOVERFLOW, errno.ENOMEM):
                     raise
-                size //= 2
+                number, size = (number // 2, size) if number > 1 else (1, size // 2)
             else:
                 made.append(name)
                 raw.mq_close(mqd)
-                total += queue_bytes(1, size)
+                total += queue_bytes(number, size)
     finally:
         for name in made:
             raw.mq_unlink(name)
     # What is left is less than the smallest queue counts, so the limit lies between the two.
-    if total <= soft < total + overhead + 1:
+    if total <= soft < total + smallest:
         finding.found = soft
-        finding.note = f"queues counting {total:,} bytes were made, and one of {overhead + 1} more was refused"
+        finding.note = f"queues counting {total:,} bytes were made, and one of {smallest} more was refused"
     else:
         finding.found = total
         finding.note = "other queues of this user count too, perhaps in other IPC namespaces" if total < soft else ""
@@ -221,7 +243,7 @@ def name_length() -> Finding:
     return Finding("NAME_MAX", "bytes of a name after its slash", "bytes", 255, found)
 
 
-LIMITS = (messages, message_size, queues, byte_limit, priority, name_length)
+LIMITS = (messages, message_size, queues, default_queues, byte_limit, priority, name_length)
 
 
 if __name__ == "__main__":
