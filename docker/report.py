@@ -204,7 +204,7 @@ def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
             "corner": "bytes",
             "columns": subjects,
             "rows": [
-                {"name": f"{size:,}", "values": [nanoseconds(series[subject].get(size)) for subject in subjects]}
+                {"name": f"{size:,}", "figures": [nanoseconds(series[subject].get(size)) for subject in subjects]}
                 for size in sizes
             ],
         }
@@ -240,7 +240,7 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
             "rows": [
                 {
                     "name": name,
-                    "values": [
+                    "figures": [
                         value
                         for subject in subjects
                         for row in [found[subject][index]]
@@ -305,7 +305,9 @@ def rules(report: Report) -> Any:
             outcomes = [words[found[name].get(rule["id"], "not run")] for name in distros]
         word = next((one for one in ORDER if one in outcomes), "not run")
         counts[word] += 1
-        functions.setdefault(rule["id"].partition(".")[0], []).append({**rule, "outcomes": outcomes, "word": word})
+        notes = [f"{key}: {rule[key]}" for key in ("linux", "glibc", "musl", "reason") if rule.get(key)]
+        shown = {"source": "", **rule, "notes": notes, "outcomes": outcomes, "word": word}
+        functions.setdefault(rule["id"].partition(".")[0], []).append(shown)
     listed = []
     for name, of_function in functions.items():
         here = collections.Counter(rule["word"] for rule in of_function)

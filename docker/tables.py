@@ -185,10 +185,15 @@ def read_results(path: Path = RESULTS) -> dict[str, Any]:
 def write_results(report: dict[str, Any], path: Path = RESULTS) -> None:
     """Keep what a run found of each distribution it ran, with its date; the others' rows stay as they are."""
     kept = read_results(path)
+    rows = {distro.name: distro for distro in read_distros()}
     for cell in report["cells"]:
         if cell["verdict"] == "not run" or cell.get("other") or cell["distro"] not in report["distros"]:
             continue
         title, system, tests = report["distros"][cell["distro"]]["title"], cell["system"], cell["jobs"].get("tests", {})
+        ran = {python["version"] for python in tests.get("pythons", ())}
+        # Some of its Pythons or jobs say nothing of the cell; nor does a machine that is no row of the table.
+        if cell["distro"] not in rows or not ran >= set(rows[cell["distro"]].pythons) or "limits" not in cell["jobs"]:
+            continue
         entry = kept["distros"].setdefault(cell["distro"], {"profiles": {}})
         entry.update(
             title=title,
