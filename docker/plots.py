@@ -10,14 +10,15 @@ import matplotlib
 import matplotlib.pyplot as pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 # No window, whatever the machine has.
 matplotlib.use("svg")
 
 # What is drawn in one of these becomes the page's variable of that name.
-COLOURS = {f"#0000{number:02x}": f"var(--s{number})" for number in range(8)}
-INK, LINE, PAPER = "#000101", "#000102", "#000103"
-COLOURS.update({INK: "var(--ink)", LINE: "var(--line)", PAPER: "var(--paper)"})
+COLOURS = {f"#12340{number}": f"var(--s{number})" for number in range(10)}
+INK, LINE = "#123410", "#123411"
+COLOURS.update({INK: "var(--ink)", LINE: "var(--line)"})
 SUBJECTS = ("posix_ipc_swig", "posix_ipc", "C loop", "posix_ipc_swig.raw")
 
 STYLE: Any = {
@@ -46,7 +47,7 @@ STYLE: Any = {
 def colour_of(subject: str, subjects: list[str]) -> str:
     """Return a subject's colour: ours, posix_ipc and the C loop have the same in all plots."""
     order = [*SUBJECTS, *sorted(set(subjects) - set(SUBJECTS))]
-    return f"#0000{order.index(subject) % 8:02x}"
+    return f"#12340{order.index(subject) % 10}"
 
 
 def svg_of(figure: Figure) -> str:
@@ -73,7 +74,7 @@ def empty(height: float = 3.6) -> tuple[Figure, Axes]:
 
 
 def lines(series: dict[str, dict[float, float]], x_label: str, y_label: str) -> str:
-    """Draw a line a subject over sizes, both axes logarithmic where the numbers span much."""
+    """Draw a line a subject over sizes; both axes are logarithmic, as the numbers span much."""
     with pyplot.rc_context(STYLE):
         figure, axes = empty()
         for subject, points in series.items():
@@ -81,11 +82,12 @@ def lines(series: dict[str, dict[float, float]], x_label: str, y_label: str) -> 
             colour = colour_of(subject, list(series))
             axes.plot(xs, [points[x] for x in xs], marker="o", color=colour, label=subject)
         positions = sorted({x for points in series.values() for x in points})
-        if positions[0] > 0 and positions[-1] / positions[0] >= 8:
-            axes.set_xscale("log", base=2)
+        axes.set_xscale("symlog", base=2, linthresh=16)
+        axes.set_yscale("log")
         axes.set_xticks(positions, [f"{x:,.0f}" for x in positions])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         legend(figure, axes, len(series))
@@ -106,6 +108,24 @@ def bars(groups: list[str], series: dict[str, list[float | None]], y_label: str)
             axes.tick_params(axis="x", labelrotation=20)
         axes.set_ylabel(y_label)
         legend(figure, axes, len(series))
+        return svg_of(figure)
+
+
+def ladder(values: dict[str, float], x_label: str) -> str:
+    """Draw a horizontal bar a subject, the fastest on top, each with its number."""
+    with pyplot.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure, axes = empty(0.8 + 0.42 * len(values))
+        names = sorted(values, key=lambda name: -values[name])
+        drawn = axes.barh(
+            names, [values[name] for name in names], 0.7, color=[colour_of(name, names) for name in names]
+        )
+        axes.bar_label(drawn, [f" {values[name]:,.0f}" for name in names])
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlim(min(values.values()) / 2, max(values.values()) * 2)
+        axes.set_xlabel(x_label)
         return svg_of(figure)
 
 

@@ -185,10 +185,45 @@ def family_of(row: dict[str, Any]) -> str:
     return str(row.get("question") or row["case"]) + (f", timeout={timeout}" if timeout is not None else "")
 
 
+def peers(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+    """Yield the peers side by side: one process, the smallest message."""
+    cases = collections.Counter(row["case"] for row in rows if row.get("question", "latency") == "latency")
+    if not cases:
+        cases = collections.Counter(row["case"] for row in rows)
+    # The first of those that most take part in.
+    case, _ = cases.most_common(1)[0]
+    of_case = sorted((row for row in rows if row["case"] == case), key=lambda row: row["median_ns"])
+    unit = of_case[0].get("unit", "an operation")
+    yield {
+        "title": f"Peers side by side: {case}",
+        "svg": plots.ladder({row["subject"]: row["median_ns"] for row in of_case}, f"ns, {unit}, median"),
+        "caption": f"Median nanoseconds of {unit} on {where}; shorter is better, and the axis is logarithmic.",
+        "corner": "subject",
+        "columns": ["ns", "to the C loop", "to posix_ipc"],
+        "rows": [
+            {
+                "name": f"{row['subject']} {row['version']}",
+                "figures": [
+                    nanoseconds(row["median_ns"]),
+                    ratio(row.get("ratio_to_floor")),
+                    ratio(row.get("ratio_to_posix_ipc")),
+                ],
+            }
+            for row in of_case
+        ],
+        "folded": False,
+    }
+
+
 def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
     """Yield a plot a question, over the sizes that it was asked for, with its numbers."""
     for family in dict.fromkeys(map(family_of, rows)):
-        of_family = [row for row in rows if family_of(row) == family and row.get("size") is not None]
+        # A queue of larger messages than are sent is another question.
+        of_family = [
+            row
+            for row in rows
+            if family_of(row) == family and row.get("size") and row.get("max_message_size", row["size"]) == row["size"]
+        ]
         sizes = sorted({row["size"] for row in of_family})
         if len(sizes) < 2:
             continue
@@ -200,7 +235,8 @@ def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
         yield {
             "title": f"By message size: {family}",
             "svg": plots.lines(series, "bytes a message", "ns, median"),
-            "caption": f"Median nanoseconds on {where}; lower is better.",
+            "caption": f"Median nanoseconds on {where}; lower is better, and both axes are logarithmic.",
+            "folded": False,
             "corner": "bytes",
             "columns": subjects,
             "rows": [
@@ -217,7 +253,8 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
     if len(here) < 2:
         return
     everything = [row for _, rows in here for row in rows if row.get("ratio_to_floor") is not None]
-    for family in dict.fromkeys(map(family_of, everything)):
+    families = sorted(dict.fromkeys(map(family_of, everything)), key=lambda name: name != "latency")
+    for number, family in enumerate(families):
         of_family = [row for row in everything if family_of(row) == family]
         smallest = min(row.get("size") or 0 for row in of_family)
         case = next(row["case"] for row in of_family if (row.get("size") or 0) == smallest)
@@ -230,13 +267,16 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
             for subject in subjects
         }
         names = [report["distros"][name]["title"] for name, _ in here]
-        series = {subject: [row and row.get("ratio_to_floor") for row in of] for subject, of in found.items()}
+        floor = next(row.get("floor", "C loop") for row in of_family)
+        drawn = [subject for subject in subjects if subject in plots.SUBJECTS]
+        series = {subject: [row and row.get("ratio_to_floor") for row in found[subject]] for subject in drawn}
         yield {
             "title": f"By distribution: {case}",
-            "svg": plots.bars([name for name, _ in here], series, "times the C loop"),
-            "caption": f"Times the C loop of the same cell, profile {profile}, first Python of each; lower is better.",
+            "svg": plots.bars([name for name, _ in here], series, f"times the {floor}"),
+            "caption": f"Times the {floor} of the same cell, {profile}, first Python of each; lower is better.",
+            "folded": number > 0,
             "corner": "distribution",
-            "columns": [f"{subject}, {unit}" for subject in subjects for unit in ("ns", "to C")],
+            "columns": [f"{subject}, {unit}" for subject in subjects for unit in ("ns", "ratio")],
             "rows": [
                 {
                     "name": name,
@@ -265,7 +305,8 @@ def speed(report: Report) -> Any:
         for reason in job["left_out"]:
             left_out.setdefault(reason, []).append(short(cell))
     first, job = next((one for one in cells if one[1]["rows"]), cells[0])
-    figures = [*by_size(job["rows"], title_of(report, first)), *by_distribution(report, cells)]
+    where = title_of(report, first)
+    figures = [*(peers(job["rows"], where) if job["rows"] else ()), *by_size(job["rows"], where), *by_distribution(report, cells)]
     return {
         "many": many,
         "figures": figures,
