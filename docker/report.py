@@ -306,7 +306,8 @@ def speed(report: Report) -> Any:
             left_out.setdefault(reason, []).append(short(cell))
     first, job = next((one for one in cells if one[1]["rows"]), cells[0])
     where = title_of(report, first)
-    figures = [*(peers(job["rows"], where) if job["rows"] else ()), *by_size(job["rows"], where), *by_distribution(report, cells)]
+    rows = job["rows"]
+    figures = [*peers(rows, where), *by_size(rows, where), *by_distribution(report, cells)] if rows else []
     return {
         "many": many,
         "figures": figures,
