@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import pickle
+import re
 import subprocess
 import time
 
@@ -386,12 +387,16 @@ def predicted(found, max_messages, max_message_size):
 
 
 def agree(max_messages, max_message_size):
-    """The numbers, fits() and the kernel say the same. Other tests may make queues between any two: then again."""
+    """The numbers, fits() and the kernel say the same, and a refusal names its limit.
+
+    Other tests may make queues between any two of them: then again.
+    """
     deadline = time.monotonic() + LIMIT
     while True:
         found = limits()
         fit = fits(max_messages, max_message_size)
         error = errno_of(f"/test-{os.getpid()}-{time.monotonic_ns()}", max_messages, max_message_size)
+        assert fit or re.search(r"fs\.mqueue\.\w+=\d+|RLIMIT_MSGQUEUE=\d+|hard limit of fs\.mqueue", fit.reason), fit
         said = [predicted(found, max_messages, max_message_size), bool(fit), error == 0]
         if len(set(said)) == 1 and fit.errno == error:
             return said[0]
