@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +34,18 @@
 /* From this size on the kernel's copy takes longer than giving the interpreter lock away and taking
  * it back. */
 #define LOCK_FREE_SIZE 65536
+
+/* What a call does after the kernel has returned is dear: each function that it returns from then
+ * is a branch that the processor predicts wrong, as kernels now forget the user's return addresses
+ * on their way out. So the way of a call that need not wait is one function, from the method to the
+ * system call. */
+#define INLINE static inline __attribute__((always_inline))
+#define NOT_INLINE __attribute__((noinline))
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+/* So many messages of a batch are one go; then others have their turn. */
+#define PAUSE 64
 
 /* A wait of more seconds than this is a wait for ever: no clock of ours reaches its end. */
 #define FOREVER 1e10
@@ -53,8 +66,9 @@ typedef struct Queue {
     char writable;
     long max_messages;
     long max_message_size;
-    char *buffer; /* for messages that the stack does not hold, made when first needed */
-    int buffer_taken;
+    PyObject *spare; /* bytes: room for a message that the stack does not hold, made when needed */
+    int spare_taken;
+    int large;      /* whether the last message received was */
     PyObject *name; /* NULL until the handle is opened, which it is once */
     PyObject *mode;
     Watcher *watchers;
@@ -119,7 +133,7 @@ static PyMutex lists_lock; /* `handles`, and the watchers of each */
 
 /* 1 when the caller may use queue->mqd until
    give_back(), 0 when the handle is closed. */
-static inline int take(Queue *queue)
+INLINE int take(Queue *queue)
 {
     int users = LOAD(queue->users);
 
@@ -130,7 +144,7 @@ static inline int take(Queue *queue)
     return 1;
 }
 
-static inline void give_back(Queue *queue)
+INLINE void give_back(Queue *queue)
 {
     int users = LOAD(queue->users);
 
@@ -143,16 +157,16 @@ static inline void give_back(Queue *queue)
 }
 
 /* The same for the one buffer of a handle: 1 when the caller has it. */
-static inline int take_buffer(Queue *queue)
+static inline int take_spare(Queue *queue)
 {
-    int taken = LOAD(queue->buffer_taken);
+    int taken = LOAD(queue->spare_taken);
 
-    return !taken && SWAP(queue->buffer_taken, taken, 1);
+    return !taken && SWAP(queue->spare_taken, taken, 1);
 }
 
-static inline void give_buffer_back(Queue *queue)
+static inline void give_spare_back(Queue *queue)
 {
-    STORE(queue->buffer_taken, 0);
+    STORE(queue->spare_taken, 0);
 }
 
 /* Run the signal handlers that are due, in a call that has taken the queue. 0, or -1 with what one
@@ -176,6 +190,7 @@ typedef struct {
     char *data;
     size_t size; /* of the message, or of the room for it */
     unsigned int priority;
+    int large; /* to be copied without the interpreter lock */
 } Transfer;
 
 /* Seconds to wait: none, for ever, or that many. The deadline (monotonic clock, seconds) is set by
@@ -189,17 +204,57 @@ typedef struct {
 /* No wait at all. */
 #define AT_ONCE {0, 0, 0}
 
+/* mq_timedsend(3) or mq_timedreceive(3) that cannot wait, and so is no cancellation point. Where
+ * there is assembly for it, without the C library's function around it: where kernels guard returns
+ * against speculation, the first return after a system call was measured to cost as much as the
+ * call (640 ns a pair in a C loop, a quarter of a batch). */
+#if defined __x86_64__ && !defined __ILP32__ && defined SYS_mq_timedsend
+INLINE ssize_t call_kernel(long call, mqd_t mqd, char *data, size_t size, long priority,
+                           const struct timespec *deadline)
+{
+    register long fourth __asm__("r10") = priority;
+    register const struct timespec *fifth __asm__("r8") = deadline;
+    ssize_t result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(call), "D"((long)mqd), "S"(data), "d"(size), "r"(fourth), "r"(fifth)
+                     : "rcx", "r11", "memory");
+    if (LIKELY(result >= 0))
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+#define SEND_NOW(mqd, data, size, priority, deadline)                                              \
+    call_kernel(SYS_mq_timedsend, mqd, data, size, (long)(priority), deadline)
+#define RECEIVE_NOW(mqd, data, size, priority, deadline)                                           \
+    call_kernel(SYS_mq_timedreceive, mqd, data, size, (long)(priority), deadline)
+#else
+#define SEND_NOW mq_timedsend
+#define RECEIVE_NOW mq_timedreceive
+#endif
+
 /* Send or receive if that can be done at once. The message's size (0 when sending), or -1 with
  * errno: ETIMEDOUT where it would have to wait, EAGAIN where it would but the queue does not block.
  */
-static inline ssize_t attempt(Transfer *transfer)
+INLINE ssize_t attempt(Transfer *transfer)
 {
     static const struct timespec past = {0, 0};
     mqd_t mqd = transfer->queue->mqd;
 
     if (transfer->sending)
-        return mq_timedsend(mqd, transfer->data, transfer->size, transfer->priority, &past);
-    return mq_timedreceive(mqd, transfer->data, transfer->size, &transfer->priority, &past);
+        return SEND_NOW(mqd, transfer->data, transfer->size, transfer->priority, &past);
+    return RECEIVE_NOW(mqd, transfer->data, transfer->size, &transfer->priority, &past);
+}
+
+/* The same with the interpreter lock given away. */
+static ssize_t attempt_unlocked(Transfer *transfer)
+{
+    PyThreadState *state = PyEval_SaveThread();
+    ssize_t result = attempt(transfer);
+
+    PyEval_RestoreThread(state); /* keeps errno */
+    return result;
 }
 
 /* The kernel's own wait, with its order among waiters. */
@@ -276,51 +331,50 @@ static ssize_t wait_for(Transfer *transfer, Timeout *timeout)
     return result;
 }
 
-/* Send or receive within the timeout. The message's size (0 when sending), or -1 with errno; errno
- * is 0 where a signal handler raised. The caller has taken the queue. */
-static ssize_t move(Transfer *transfer, Timeout *timeout)
+/* Go on after an attempt that failed. Like move(). */
+static NOT_INLINE ssize_t move_on(Transfer *transfer, Timeout *timeout)
 {
-    ssize_t result;
+    while (errno == EINTR) {
+        ssize_t result;
 
-    for (;;) {
-        if (transfer->size >= LOCK_FREE_SIZE) {
-            PyThreadState *state = PyEval_SaveThread();
-
-            result = attempt(transfer);
-            PyEval_RestoreThread(state);
-        } else {
-            result = attempt(transfer);
-        }
-        if (result >= 0)
-            return result;
-        if (errno != EINTR)
-            break;
         if (run_handlers(transfer->queue) < 0) {
             errno = 0;
             return -1;
         }
+        result = transfer->large ? attempt_unlocked(transfer) : attempt(transfer);
+        if (result >= 0)
+            return result;
     }
     if (errno == ETIMEDOUT && (timeout->forever || timeout->seconds > 0))
         return wait_for(transfer, timeout);
     return -1;
 }
 
+/* Send or receive within the timeout. The message's size (0 when sending), or -1 with errno; errno
+ * is 0 where a signal handler raised. The caller has taken the queue. */
+INLINE ssize_t move(Transfer *transfer, Timeout *timeout)
+{
+    ssize_t result = LIKELY(!transfer->large) ? attempt(transfer) : attempt_unlocked(transfer);
+
+    return LIKELY(result >= 0) ? result : move_on(transfer, timeout);
+}
+
 /* The same, with an error set for each -1. */
-static ssize_t run(Transfer *transfer, Timeout *timeout)
+INLINE ssize_t run(Transfer *transfer, Timeout *timeout)
 {
     ssize_t result = move(transfer, timeout);
 
-    if (result < 0 && errno != 0)
+    if (UNLIKELY(result < 0) && errno != 0)
         fail(transfer->queue, transfer->sending ? "send" : "receive", errno);
     return result;
 }
 
 /* --- arguments ---------------------------------------------------------------------------- */
 
-/* Put the arguments of a vectorcall where they belong. `names` are the interned names of the
- * `count` parameters, the first `required` of which must be given. 0, or -1 with TypeError. */
-static int parse(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                 PyObject *const *names, int count, int required, PyObject **values)
+/* parse() where there are keywords, or too many arguments, or too few. */
+static NOT_INLINE int parse_any(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames, PyObject *const *names, int count, int required,
+                                PyObject **values)
 {
     Py_ssize_t i, j, keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
 
@@ -360,14 +414,25 @@ static int parse(const char *function, PyObject *const *args, Py_ssize_t nargs, 
     return 0;
 }
 
-/* None or absent: for ever. Else a number of seconds, not negative. 0, or -1 with an error set. */
-static int parse_timeout(PyObject *value, Timeout *timeout)
+/* Put the arguments of a vectorcall where they belong. `names` are the interned names of the
+ * `count` parameters, the first `required` of which must be given. 0, or -1 with TypeError. */
+INLINE int parse(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                 PyObject *const *names, int count, int required, PyObject **values)
 {
-    if (value == NULL || value == Py_None) {
-        timeout->forever = 1;
-        return 0;
-    }
-    timeout->seconds = PyFloat_AsDouble(value);
+    Py_ssize_t i;
+
+    if (kwnames != NULL || nargs > count || nargs < required)
+        return parse_any(function, args, nargs, kwnames, names, count, required, values);
+    for (i = 0; i < nargs; i++)
+        values[i] = args[i];
+    return 0;
+}
+
+/* A number of seconds, not negative. 0, or -1 with an error set. */
+static NOT_INLINE int parse_seconds(PyObject *value, Timeout *timeout)
+{
+    /* Without the float object that PyFloat_AsDouble() would make of an int. */
+    timeout->seconds = PyLong_CheckExact(value) ? PyLong_AsDouble(value) : PyFloat_AsDouble(value);
     if (timeout->seconds == -1.0 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Format(PyExc_TypeError, "timeout must be None or a number of seconds, not %.200s",
@@ -396,16 +461,22 @@ static int parse_timeout(PyObject *value, Timeout *timeout)
     return 0;
 }
 
+/* None or absent: for ever. 0, or -1 with an error set. */
+INLINE int parse_timeout(PyObject *value, Timeout *timeout)
+{
+    if (value != NULL && value != Py_None)
+        return parse_seconds(value, timeout);
+    timeout->forever = 1;
+    return 0;
+}
+
 /* 0, or -1 with an error set. */
-static int parse_priority(PyObject *value, unsigned int *priority)
+static NOT_INLINE int parse_number(PyObject *value, unsigned int *priority)
 {
     PyObject *index;
     long number;
     int overflow;
 
-    *priority = 0;
-    if (value == NULL)
-        return 0;
     index = PyNumber_Index(value);
     if (index == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError))
@@ -426,15 +497,16 @@ static int parse_priority(PyObject *value, unsigned int *priority)
     return 0;
 }
 
-/* The bytes of a message: str as UTF-8, or any contiguous buffer, where they lie. `view` is to be
- * released. 0, or -1 with an error set. */
-static int parse_message(PyObject *message, Transfer *transfer, Py_buffer *view)
+/* Absent: 0. 0, or -1 with an error set. */
+INLINE int parse_priority(PyObject *value, unsigned int *priority)
 {
-    if (PyBytes_CheckExact(message)) {
-        transfer->data = PyBytes_AS_STRING(message);
-        transfer->size = (size_t)PyBytes_GET_SIZE(message);
-        return 0;
-    }
+    *priority = 0;
+    return value == NULL ? 0 : parse_number(value, priority);
+}
+
+/* parse_message() of what is not bytes. */
+static NOT_INLINE int parse_text_or_buffer(PyObject *message, Transfer *transfer, Py_buffer *view)
+{
     if (PyUnicode_Check(message)) {
         Py_ssize_t size;
 
@@ -454,14 +526,28 @@ static int parse_message(PyObject *message, Transfer *transfer, Py_buffer *view)
     return 0;
 }
 
-/* 1, or 0 with ValueError where a message is too long for the queue. */
-static int fitting(const Queue *queue, size_t size)
+/* The bytes of a message: str as UTF-8, or any contiguous buffer, where they lie. `view` is to be
+ * released where it has an object. 0, or -1 with an error set. */
+INLINE int parse_message(PyObject *message, Transfer *transfer, Py_buffer *view)
 {
-    if (size <= (size_t)queue->max_message_size)
-        return 1;
+    if (!PyBytes_CheckExact(message))
+        return parse_text_or_buffer(message, transfer, view);
+    transfer->data = PyBytes_AS_STRING(message);
+    transfer->size = (size_t)PyBytes_GET_SIZE(message);
+    return 0;
+}
+
+static NOT_INLINE int too_long(const Queue *queue, size_t size)
+{
     PyErr_Format(PyExc_ValueError, "message has %zu bytes, over the queue's max_message_size=%ld",
                  size, queue->max_message_size);
     return 0;
+}
+
+/* 1, or 0 with ValueError where a message is too long for the queue. */
+INLINE int fitting(const Queue *queue, size_t size)
+{
+    return LIKELY(size <= (size_t)queue->max_message_size) || too_long(queue, size);
 }
 
 /* --- methods ------------------------------------------------------------------------------ */
@@ -497,11 +583,13 @@ static PyObject *queue_send(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (!take(queue)) {
         fail(queue, "send", EBADF);
     } else {
+        transfer.large = transfer.size >= LOCK_FREE_SIZE;
         if (fitting(queue, transfer.size) && run(&transfer, &timeout) >= 0)
             result = Py_None;
         give_back(queue);
     }
-    PyBuffer_Release(&view);
+    if (view.obj != NULL)
+        PyBuffer_Release(&view);
     Py_XINCREF(result);
     return result;
 }
@@ -517,52 +605,117 @@ PyDoc_STRVAR(receive_doc, "receive($self, /, timeout=None)\n--\n\n"
                           "POSIX.1-2017, mq_receive(); a timeout is measured on the monotonic "
                           "clock.");
 
-/* (message, priority) of what came into `room`. */
-static PyObject *received(const char *room, ssize_t size, unsigned int urgency)
+/* A tuple of two, whose references it takes over; NULL where one of them is. */
+INLINE PyObject *pair(PyObject *first, PyObject *second)
 {
-    PyObject *message = PyBytes_FromStringAndSize(room, size);
-    PyObject *priority = PyLong_FromUnsignedLong(urgency);
     PyObject *result = PyTuple_New(2);
 
-    if (message == NULL || priority == NULL || result == NULL) {
-        Py_XDECREF(message);
-        Py_XDECREF(priority);
+    if (UNLIKELY(first == NULL || second == NULL || result == NULL)) {
+        Py_XDECREF(first);
+        Py_XDECREF(second);
         Py_XDECREF(result);
         return NULL;
     }
-    PyTuple_SET_ITEM(result, 0, message);
-    PyTuple_SET_ITEM(result, 1, priority);
+    PyTuple_SET_ITEM(result, 0, first);
+    PyTuple_SET_ITEM(result, 1, second);
     return result;
+}
+
+/* (message, priority) of what came to the stack. */
+INLINE PyObject *received(const Transfer *transfer, ssize_t size)
+{
+    return pair(PyBytes_FromStringAndSize(transfer->data, size),
+                PyLong_FromUnsignedLong(transfer->priority));
+}
+
+/* The same of what came into a spare bytes object. One that is more than half full is handed out
+ * itself, cut to its size, and *spare is NULL then; of less a copy is made. */
+static PyObject *received_in_spare(const Transfer *transfer, ssize_t size, PyObject **spare)
+{
+    PyObject *message = NULL;
+
+    if (size <= PyBytes_GET_SIZE(*spare) / 2) {
+        message = PyBytes_FromStringAndSize(transfer->data, size);
+        if (message == NULL)
+            PyErr_Clear(); /* nothing received is lost for lack of memory */
+    }
+    if (message == NULL) {
+        message = *spare;
+        *spare = NULL;
+        if (size < PyBytes_GET_SIZE(message))
+            _PyBytes_Resize(&message, size);
+    }
+    return pair(message, PyLong_FromUnsignedLong(transfer->priority));
 }
 
 /* Let an exception carry what a batch has done so far, so that it is not lost with the result. */
 static void tell_progress(const char *attribute, PyObject *progress)
 {
-    PyObject *type, *value, *traceback;
+    PyObject *type, *value, *traceback, *name, *others;
 
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    if (progress == NULL || PyObject_SetAttrString(value, attribute, progress) < 0)
-        PyErr_Clear(); /* an exception that takes no attributes */
+    name = PyUnicode_InternFromString(attribute);
+    /* Whatever its class makes of attributes, an exception has a dictionary of them. */
+    if (progress != NULL && name != NULL && PyObject_GenericSetAttr(value, name, progress) < 0) {
+        PyErr_Clear();
+        others = PyObject_GenericGetDict(value, NULL);
+        if (others != NULL)
+            PyDict_SetItem(others, name, progress);
+        Py_XDECREF(others);
+    }
+    PyErr_Clear();
+    Py_XDECREF(name);
     PyErr_Restore(type, value, traceback);
 }
 
-/* Up to `limit` messages: wait for the first, then take what is there. A list, or NULL with an
- * error. */
-static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, Py_ssize_t limit)
+/* Let others in, in the midst of a long batch: threads, and signal handlers. 0, or -1 with what one
+ * raised. */
+static NOT_INLINE int pause_batch(Queue *queue)
 {
-    PyObject *batch = PyList_New(0);
+    PyThreadState *state = PyEval_SaveThread();
+
+    PyEval_RestoreThread(state);
+    return run_handlers(queue);
+}
+
+/* An empty list, with room for some that need no memory later. */
+static PyObject *new_batch(Py_ssize_t limit)
+{
+    PyObject *batch = PyList_New(limit < PAUSE ? limit : PAUSE);
+
+    if (batch != NULL)
+        Py_SET_SIZE(batch, 0);
+    return batch;
+}
+
+/* Up to `limit` messages: wait for the first, then take what is there. They come to transfer->data,
+ * which is on the stack or in *spare. A list, or NULL with an error. */
+static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, PyObject **spare,
+                               Py_ssize_t limit)
+{
+    PyObject *batch = new_batch(limit);
     ssize_t size = -1;
 
     if (batch != NULL)
         size = run(transfer, timeout);
     while (size >= 0) {
-        PyObject *one = received(transfer->data, size, transfer->priority);
+        PyObject *one =
+            spare != NULL ? received_in_spare(transfer, size, spare) : received(transfer, size);
         int failed = one == NULL || PyList_Append(batch, one) < 0;
 
         Py_XDECREF(one);
-        if (failed || PyList_GET_SIZE(batch) == limit)
+        if (failed || PyList_GET_SIZE(batch) == limit ||
+            (PyList_GET_SIZE(batch) % PAUSE == 0 && pause_batch(transfer->queue) < 0))
             break;
+        if (spare != NULL && *spare == NULL) {
+            *spare = PyBytes_FromStringAndSize(NULL, transfer->queue->max_message_size);
+            if (*spare == NULL) {
+                PyErr_Clear(); /* no room for another is no error either */
+                break;
+            }
+            transfer->data = PyBytes_AS_STRING(*spare);
+        }
         size = attempt(transfer); /* what ends the batch is no error: the next call will meet it */
     }
     /* A handler that is due would run, and may raise, as soon as this call returns: the batch would
@@ -575,69 +728,74 @@ static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, Py_ssize_t 
     return NULL;
 }
 
-/* Receive through `room`, which holds max_message_size bytes. limit: how many for a batch, 0 for
- * one alone. */
-static inline PyObject *receive_in(Queue *queue, Timeout *timeout, char *room, Py_ssize_t limit)
+/* Receive what the stack does not hold, in the handle's spare bytes object, or in one for this call
+ * where another thread has it. */
+static NOT_INLINE PyObject *receive_in_spare(Queue *queue, Timeout *timeout, Py_ssize_t limit)
 {
-    Transfer transfer = {.queue = queue, .data = room, .size = (size_t)queue->max_message_size};
+    Transfer transfer = {.queue = queue, .size = (size_t)queue->max_message_size};
+    int own = take_spare(queue);
+    PyObject *spare = own ? queue->spare : NULL, *result = NULL;
     ssize_t size;
 
-    if (limit > 0)
-        return receive_batch(&transfer, timeout, limit);
-    size = run(&transfer, timeout);
-    return size < 0 ? NULL : received(room, size, transfer.priority);
+    /* What came last foretells what comes. */
+    transfer.large = queue->large;
+    if (spare == NULL)
+        spare = PyBytes_FromStringAndSize(NULL, queue->max_message_size);
+    if (own)
+        queue->spare = spare;
+    if (spare != NULL) {
+        transfer.data = PyBytes_AS_STRING(spare);
+        if (limit > 0) {
+            result = receive_batch(&transfer, timeout, &spare, limit);
+        } else {
+            size = run(&transfer, timeout);
+            if (size >= 0) {
+                queue->large = size >= LOCK_FREE_SIZE;
+                result = received_in_spare(&transfer, size, &spare);
+            }
+        }
+    }
+    if (own) {
+        queue->spare = spare;
+        give_spare_back(queue);
+    } else {
+        Py_XDECREF(spare);
+    }
+    return result;
 }
 
-static PyObject *receive_on_stack(Queue *queue, Timeout *timeout, Py_ssize_t limit)
+static NOT_INLINE PyObject *receive_batch_on_stack(Queue *queue, Timeout *timeout, Py_ssize_t limit)
 {
     char room[STACK_MESSAGE];
+    Transfer transfer = {.queue = queue, .data = room, .size = (size_t)queue->max_message_size};
 
-    return receive_in(queue, timeout, room, limit);
-}
-
-/* The handle's own buffer, or one for this call where another thread has it. */
-static PyObject *receive_on_heap(Queue *queue, Timeout *timeout, Py_ssize_t limit)
-{
-    int own = take_buffer(queue);
-    char *room = own ? queue->buffer : NULL;
-    PyObject *result;
-
-    if (room == NULL)
-        room = PyMem_RawMalloc((size_t)queue->max_message_size);
-    if (own)
-        queue->buffer = room;
-    result = room == NULL ? PyErr_NoMemory() : receive_in(queue, timeout, room, limit);
-    if (own)
-        give_buffer_back(queue);
-    else
-        PyMem_RawFree(room);
-    return result;
-}
-
-static PyObject *receive_through_room(Queue *queue, Timeout *timeout, Py_ssize_t limit)
-{
-    PyObject *result;
-
-    if (!take(queue))
-        return fail(queue, "receive", EBADF);
-    if (queue->max_message_size <= STACK_MESSAGE)
-        result = receive_on_stack(queue, timeout, limit);
-    else
-        result = receive_on_heap(queue, timeout, limit);
-    give_back(queue);
-    return result;
+    return receive_batch(&transfer, timeout, NULL, limit);
 }
 
 static PyObject *queue_receive(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames)
 {
-    PyObject *values[1] = {NULL};
+    Queue *queue = (Queue *)self;
+    char room[STACK_MESSAGE];
+    Transfer transfer = {.queue = queue, .data = room, .size = (size_t)queue->max_message_size};
+    PyObject *values[1] = {NULL}, *result = NULL;
     Timeout timeout = AT_ONCE;
+    ssize_t size;
 
     if (parse("receive", args, nargs, kwnames, &word_timeout, 1, 0, values) < 0 ||
         parse_timeout(values[0], &timeout) < 0)
         return NULL;
-    return receive_through_room((Queue *)self, &timeout, 0);
+    if (!take(queue))
+        return fail(queue, "receive", EBADF);
+    if (transfer.size <= STACK_MESSAGE) {
+        size = run(&transfer, &timeout);
+        if (LIKELY(size >= 0))
+            result = received(&transfer, size);
+    } else {
+        result = receive_in_spare(queue, &timeout, 0);
+    }
+    give_back(queue);
+    return result;
 }
 
 PyDoc_STRVAR(receive_many_doc, "receive_many($self, /, limit=None, timeout=None)\n--\n\n"
@@ -659,6 +817,7 @@ static PyObject *queue_receive_many(PyObject *self, PyObject *const *args, Py_ss
     Queue *queue = (Queue *)self;
     PyObject *const names[] = {word_limit, word_timeout};
     PyObject *values[2] = {NULL, NULL};
+    PyObject *result;
     Timeout timeout = AT_ONCE;
     Py_ssize_t limit = queue->max_messages;
 
@@ -678,7 +837,14 @@ static PyObject *queue_receive_many(PyObject *self, PyObject *const *args, Py_ss
             return NULL;
         }
     }
-    return receive_through_room(queue, &timeout, limit > 0 ? limit : 1);
+    if (!take(queue))
+        return fail(queue, "receive", EBADF);
+    if (queue->max_message_size <= STACK_MESSAGE)
+        result = receive_batch_on_stack(queue, &timeout, limit);
+    else
+        result = receive_in_spare(queue, &timeout, limit);
+    give_back(queue);
+    return result;
 }
 
 PyDoc_STRVAR(receive_into_doc, "receive_into($self, /, buffer, timeout=None)\n--\n\n"
@@ -700,7 +866,7 @@ static PyObject *queue_receive_into(PyObject *self, PyObject *const *args, Py_ss
     Queue *queue = (Queue *)self;
     PyObject *const names[] = {word_buffer, word_timeout};
     PyObject *values[2] = {NULL, NULL};
-    Transfer transfer = {.queue = queue};
+    Transfer transfer = {.queue = queue, .large = queue->large};
     Timeout timeout = AT_ONCE;
     Py_buffer view;
     ssize_t size = -1;
@@ -725,10 +891,13 @@ static PyObject *queue_receive_into(PyObject *self, PyObject *const *args, Py_ss
                          view.len, queue->max_message_size);
         else
             size = run(&transfer, &timeout);
+        if (size >= 0)
+            queue->large = size >= LOCK_FREE_SIZE;
         give_back(queue);
     }
     PyBuffer_Release(&view);
-    return size < 0 ? NULL : Py_BuildValue("(nI)", (Py_ssize_t)size, transfer.priority);
+    return size < 0 ? NULL
+                    : pair(PyLong_FromSsize_t(size), PyLong_FromUnsignedLong(transfer.priority));
 }
 
 /* A message of a batch, ready to be sent. */
@@ -738,16 +907,36 @@ typedef struct {
     size_t size;
 } Parcel;
 
-/* Send the parcels in order. How many were sent; less than `count` with an error set, or where the
- * time was up. */
-static Py_ssize_t send_parcels(Transfer *transfer, Timeout *timeout, const Parcel *parcels,
-                               Py_ssize_t count)
+/* Whether all messages are bytes that fit: then there is nothing to hold on to. */
+static int plain(const Queue *queue, PyObject *messages)
 {
-    Py_ssize_t sent = 0;
+    Py_ssize_t i;
+
+    for (i = 0; i < PyTuple_GET_SIZE(messages); i++) {
+        PyObject *message = PyTuple_GET_ITEM(messages, i);
+
+        if (!PyBytes_CheckExact(message) || PyBytes_GET_SIZE(message) > queue->max_message_size)
+            return 0;
+    }
+    return 1;
+}
+
+/* Send in order: the parcels, or the messages themselves where these are plain. How many were sent;
+ * less than all with an error set, or where the time was up. */
+static Py_ssize_t send_batch(Transfer *transfer, Timeout *timeout, PyObject *messages,
+                             const Parcel *parcels)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(messages), sent = 0;
 
     while (sent < count) {
-        transfer->data = parcels[sent].data;
-        transfer->size = parcels[sent].size;
+        if (parcels != NULL) {
+            transfer->data = parcels[sent].data;
+            transfer->size = parcels[sent].size;
+        } else {
+            transfer->data = PyBytes_AS_STRING(PyTuple_GET_ITEM(messages, sent));
+            transfer->size = (size_t)PyBytes_GET_SIZE(PyTuple_GET_ITEM(messages, sent));
+        }
+        transfer->large = transfer->size >= LOCK_FREE_SIZE;
         if (move(transfer, timeout) < 0) {
             /* The time is up: the count says so, unless it were zero. */
             if (errno != 0 && (sent == 0 || (errno != ETIMEDOUT && errno != EAGAIN)))
@@ -755,7 +944,49 @@ static Py_ssize_t send_parcels(Transfer *transfer, Timeout *timeout, const Parce
             break;
         }
         sent++;
+        if (sent % PAUSE == 0 && pause_batch(transfer->queue) < 0)
+            break;
     }
+    /* A handler that is due would run, and may raise, as soon as this call returns: the count would
+     * be gone. */
+    if (!PyErr_Occurred())
+        run_handlers(transfer->queue);
+    return sent;
+}
+
+/* The same for messages of any kind. */
+static NOT_INLINE Py_ssize_t send_parcels(Transfer *transfer, Timeout *timeout, PyObject *messages)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(messages), ready = 0, sent = 0;
+    Parcel *parcels = PyMem_New(Parcel, count);
+
+    if (parcels == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    while (ready < count) {
+        Parcel *parcel = &parcels[ready];
+
+        parcel->view.obj = NULL;
+        if (parse_message(PyTuple_GET_ITEM(messages, ready), transfer, &parcel->view) < 0)
+            break;
+        ready++; /* its view is to be released */
+        parcel->data = transfer->data;
+        parcel->size = transfer->size;
+        if (!fitting(transfer->queue, parcel->size))
+            break;
+    }
+    if (!PyErr_Occurred())
+        sent = send_batch(transfer, timeout, messages, parcels);
+    while (ready > 0)
+        if (parcels[--ready].view.obj != NULL) {
+            PyObject *type, *value, *traceback;
+
+            PyErr_Fetch(&type, &value, &traceback); /* releasing may run Python code */
+            PyBuffer_Release(&parcels[ready].view);
+            PyErr_Restore(type, value, traceback);
+        }
+    PyMem_Free(parcels);
     return sent;
 }
 
@@ -782,9 +1013,8 @@ static PyObject *queue_send_many(PyObject *self, PyObject *const *args, Py_ssize
     PyObject *values[3] = {NULL, NULL, NULL};
     Transfer transfer = {.queue = queue, .sending = 1};
     Timeout timeout = AT_ONCE;
-    PyObject *messages = NULL, *result = NULL;
-    Parcel *parcels = NULL;
-    Py_ssize_t count, ready = 0, sent = 0;
+    PyObject *messages, *result;
+    Py_ssize_t sent;
 
     if (parse("send_many", args, nargs, kwnames, names, 3, 1, values) < 0 ||
         parse_timeout(values[1], &timeout) < 0 || parse_priority(values[2], &transfer.priority) < 0)
@@ -800,35 +1030,17 @@ static PyObject *queue_send_many(PyObject *self, PyObject *const *args, Py_ssize
         Py_DECREF(messages);
         return fail(queue, "send", EBADF);
     }
-    count = PyTuple_GET_SIZE(messages);
-    parcels = PyMem_New(Parcel, count > 0 ? count : 1);
-    if (parcels == NULL)
-        PyErr_NoMemory();
-    for (; parcels != NULL && ready < count; ready++) {
-        Parcel *parcel = &parcels[ready];
-
-        parcel->view.obj = NULL;
-        if (parse_message(PyTuple_GET_ITEM(messages, ready), &transfer, &parcel->view) < 0)
-            break;
-        parcel->data = transfer.data;
-        parcel->size = transfer.size;
-        if (!fitting(queue, parcel->size)) {
-            ready++; /* its view is to be released */
-            break;
-        }
-    }
-    if (!PyErr_Occurred())
-        sent = send_parcels(&transfer, &timeout, parcels, count);
+    if (plain(queue, messages))
+        sent = send_batch(&transfer, &timeout, messages, NULL);
+    else
+        sent = send_parcels(&transfer, &timeout, messages);
+    give_back(queue);
+    Py_DECREF(messages);
     result = PyLong_FromSsize_t(sent);
     if (PyErr_Occurred()) {
         tell_progress("sent", result);
         Py_CLEAR(result);
     }
-    while (ready > 0)
-        PyBuffer_Release(&parcels[--ready].view);
-    PyMem_Free(parcels);
-    give_back(queue);
-    Py_DECREF(messages);
     return result;
 }
 
@@ -1014,8 +1226,8 @@ PyDoc_STRVAR(notify_doc, "_notify($self, kind, number, ticket, /)\n--\n\n"
                          "ticket), SIGEV_NONE cancels. A request that this process has for the "
                          "queue gives way.");
 
-/* Cancel and ask again is one thing to the other threads: else two that replace a request would find
- * each other's, and take it for another process's. */
+/* Cancel and ask again is one thing to the other threads: else two that replace a request would
+ * find each other's, and take it for another process's. */
 static pthread_mutex_t request_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Make a request, in the place of one that this process has. 0, or -1 with errno. */
@@ -1174,7 +1386,7 @@ static void queue_dealloc(PyObject *self)
     if (queue->next != NULL)
         queue->next->previous = queue->previous;
     UNLOCK_LISTS();
-    PyMem_RawFree(queue->buffer);
+    Py_XDECREF(queue->spare);
     Py_XDECREF(queue->name);
     Py_XDECREF(queue->mode);
     type->tp_free(self);
@@ -1261,11 +1473,12 @@ static PyObject *set_errors(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(forget_threads_doc,
-             "forget_threads()\n--\n\n"
-             "In the child of a fork: the calls that other threads were in go on in the parent only. "
-             "Their hold\n"
-             "on the handles, which would keep close() from closing the descriptor, ends here.");
+PyDoc_STRVAR(forget_threads_doc, "forget_threads()\n--\n\n"
+                                 "In the child of a fork: the calls that other threads were in go "
+                                 "on in the parent only. "
+                                 "Their hold\n"
+                                 "on the handles, which would keep close() from closing the "
+                                 "descriptor, ends here.");
 
 static PyObject *forget_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
@@ -1282,7 +1495,7 @@ static PyObject *forget_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
         queue->users = closed | queue->handling; /* this thread forked in a signal handler */
         if (queue->handling > 0)
             continue;
-        queue->buffer_taken = 0;
+        queue->spare_taken = 0;
         if (closed && users > 0) /* it was theirs to close */
             mq_close(queue->mqd);
     }

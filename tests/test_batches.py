@@ -246,3 +246,88 @@ def test_what_a_signal_handler_raises_ends_the_wait_and_tells_what_was_done(queu
     if sending:
         assert caught.value.sent == 4
     assert queue.current_messages == (4 if sending else 0)
+
+
+class StubbornError(Exception):
+    """An exception that takes no attributes."""
+
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("error", [LookupError, StubbornError])
+def test_what_a_handler_raises_at_the_end_of_a_batch_tells_how_many_were_sent(queue, handle_signal, error):
+    def stop(number, frame):
+        raise error("from the handler")
+
+    handle_signal(signal.SIGUSR1, stop)
+    queue.request_notification(signal.SIGUSR1)  # the first message of the batch is what sends the signal
+    with pytest.raises(error) as caught:
+        queue.send_many(["a", "b", "c"])
+    assert vars(caught.value)["sent"] == 3
+    assert [message for message, _ in drain(queue)] == [b"a", b"b", b"c"]
+
+
+def test_a_long_batch_lets_handlers_run_in_its_midst(make_queue, start_python, finish, handle_signal):
+    """More messages than the queue holds, to a receiver that never stops: the signal need not wait for the end."""
+    queue = make_queue(max_messages=10)
+    receiver = start_python(
+        """
+        import sys
+        from posix_ipc_swig import MessageQueue
+        count = 0
+        with MessageQueue(sys.argv[1]) as queue:
+            while queue.current_messages < 10:
+                pass  # a receiver that waited would be told of the first message in the notification's stead
+            while queue.receive()[0] != b"end":
+                count += 1
+        print(count)
+        """,
+        queue.name,
+    )
+
+    def stop(number, frame):
+        raise LookupError
+
+    handle_signal(signal.SIGUSR1, stop)
+    queue.request_notification(signal.SIGUSR1)
+    with pytest.raises(LookupError) as caught:
+        queue.send_many([b"x"] * 10**6)
+    queue.send("end")
+    assert caught.value.sent == int(finish(receiver)) < 10**6
+
+
+def test_large_messages_come_whole_and_occupy_what_they_hold(run_in_namespace):
+    """Above what the stack holds a message is received in a spare object, which is handed out or copied."""
+    run_in_namespace(
+        """
+        import sys
+        from posix_ipc_swig import O_CREX, MessageQueue
+
+        SIZES = (0, 1, 64, 65535, 65536, 65537, 131071, 131072)
+        set_limit("msgsize_max", 131072)
+        queue = MessageQueue(None, O_CREX, max_messages=4, max_message_size=131072)
+        queue.unlink()
+
+        def message(size, byte):
+            return bytes([byte]) * size
+
+        kept = []
+        for turn in range(3):
+            for size in SIZES:
+                queue.send(message(size, turn + 1))
+                kept.append((size, turn + 1, queue.receive(0)[0]))
+        for turn in range(3):
+            for first in range(0, len(SIZES), 4):
+                batch = SIZES[first : first + 4]
+                assert queue.send_many([message(size, turn + 7) for size in batch]) == 4
+                received = queue.receive_many()
+                assert len(received) == 4
+                kept += [(size, turn + 7, text) for size, (text, _) in zip(batch, received)]
+        for size, byte, text in kept:
+            assert text == message(size, byte)
+            assert sys.getsizeof(text) == sys.getsizeof(bytes(size))
+            hash(text)
+        queue.close()
+        """
+    )
