@@ -172,9 +172,9 @@ def calibrated(subject: Subject, duration: float) -> int:
     times = 1
     while True:
         taken = subject.round(times) * times
-        if taken >= duration / 4:
+        if taken >= duration / 2:
             return max(round(times * duration / taken), 1)
-        times *= 4
+        times *= 2
 
 
 @pytest.fixture(scope="session")

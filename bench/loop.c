@@ -28,6 +28,7 @@ static size_t size, room_size;
 static time_t seconds;
 static char *room;
 static char spare_name[64];
+static struct timespec start; /* set again by what has to start others first */
 static sem_t called;
 static pthread_barrier_t start_line;
 
@@ -243,10 +244,12 @@ static void threads(long times)
     long share = times / CROWD;
     pthread_t running[2 * CROWD];
 
-    pthread_barrier_init(&start_line, NULL, 2 * CROWD);
+    pthread_barrier_init(&start_line, NULL, 2 * CROWD + 1);
     for (int i = 0; i < 2 * CROWD; i++)
         if (pthread_create(&running[i], NULL, i % 2 ? send_share : receive_share, &share) != 0)
             stop("pthread_create");
+    pthread_barrier_wait(&start_line);
+    clock_gettime(CLOCK_MONOTONIC, &start);
     for (int i = 0; i < 2 * CROWD; i++)
         pthread_join(running[i], NULL);
     pthread_barrier_destroy(&start_line);
@@ -285,16 +288,29 @@ static void receive_all(long times)
 /* Do `mine` here, and `theirs` in `crowd` other processes that share the work. */
 static void with_others(void (*mine)(long), void (*theirs)(long), int crowd, long times)
 {
+    int line[2];
+    char byte = 0;
+
+    if (pipe(line) < 0)
+        stop("pipe");
     for (int i = 0; i < crowd; i++) {
         pid_t child = fork();
 
         if (child < 0)
             stop("fork");
         if (child == 0) {
+            if (write(line[1], &byte, 1) != 1)
+                stop("write");
             theirs(times / crowd);
             _exit(0);
         }
     }
+    for (int i = 0; i < crowd; i++)
+        if (read(line[0], &byte, 1) != 1)
+            stop("read");
+    close(line[0]);
+    close(line[1]);
+    clock_gettime(CLOCK_MONOTONIC, &start);
     mine(times / crowd * crowd);
     while (wait(NULL) > 0)
         ;
@@ -346,7 +362,7 @@ static const struct {
 int main(int argc, char **argv)
 {
     const size_t count = sizeof questions / sizeof questions[0];
-    struct timespec start, end;
+    struct timespec end;
     char line[32];
     size_t question = 0;
 
