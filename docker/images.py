@@ -21,8 +21,8 @@ from tables import Distro
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REPOSITORY = "posix-ipc-swig-matrix"
-# What the tests, the limits and the benchmarks need of the checkout.
-PARTS = ("swig", "posix_ipc_swig", "tests", "bench", "tox.ini", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+# What a cell does not need of the checkout: a change to it builds nothing again.
+LEFT_OUT = ("docker", "report", "build", "dist", "CHANGELOG.md")
 IN_CELLS = ("describing.py", "trying.py", "interop.py")
 PEERS = "peers"
 BENCH_ENV = "bench"
@@ -90,7 +90,7 @@ def arguments_of(distro: Distro, source: Source) -> dict[str, str]:
 def checkout() -> dict[str, bytes]:
     """Return the files of the checkout that a cell works with, by their names."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -99,7 +99,8 @@ def checkout() -> dict[str, bytes]:
         paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     else:
         # An unpacked sdist.
-        paths = [path for part in PARTS for path in (ROOT / part, *ROOT.joinpath(part).rglob("*"))]
+        paths = list(ROOT.rglob("*"))
+    paths = [path for path in paths if not path.relative_to(ROOT).parts[0].startswith((".", *LEFT_OUT))]
     paths += [HERE / name for name in IN_CELLS]
     files = {
         str(path.relative_to(ROOT)): path.read_bytes()
