@@ -100,7 +100,8 @@ def checkout() -> dict[str, bytes]:
     else:
         # An unpacked sdist.
         paths = list(ROOT.rglob("*"))
-    paths = [path for path in paths if not path.relative_to(ROOT).parts[0].startswith((".", *LEFT_OUT))]
+    tops = [(path, path.relative_to(ROOT).parts[0]) for path in paths]
+    paths = [path for path, top in tops if top not in LEFT_OUT and not top.startswith(".")]
     paths += [HERE / name for name in IN_CELLS]
     files = {
         str(path.relative_to(ROOT)): path.read_bytes()
