@@ -8,7 +8,7 @@ from operator import index
 
 from . import _limits, _mqueue
 from .constants import O_CREAT, O_CREX, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
-from .errors import BusyError, QueueExistsError, open_error, operation_error, unlink_error
+from .errors import BusyError, ExistentialError, QueueExistsError, open_error, operation_error, unlink_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,8 +141,10 @@ class MessageQueue(_mqueue.Queue):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if not self.closed:
+        try:
             self.close()
+        except ExistentialError:  # closed inside, or by another thread just now
+            pass
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
         return iter(self.receive, None)
@@ -160,15 +162,17 @@ class MessageQueue(_mqueue.Queue):
         return _reopen, arguments, self.__dict__ or None
 
     def __str__(self) -> str:
-        state = "closed" if self.closed else f"{self.current_messages} messages"
+        try:
+            state = f"{self.current_messages} messages"
+        except ExistentialError:
+            state = "closed"
         return f"{self.name} ({state})"
 
     def __repr__(self) -> str:
-        state = (
-            "closed=True"
-            if self.closed
-            else f"max_messages={self.max_messages}, max_message_size={self.max_message_size}, mqd={self.mqd}"
-        )
+        try:
+            state = f"max_messages={self.max_messages}, max_message_size={self.max_message_size}, mqd={self.mqd}"
+        except ExistentialError:
+            state = "closed=True"
         return (
             f"{type(self).__module__}.{type(self).__qualname__}({self.name!r}, mode={self.mode:#o}, "
             f"read={self._readable}, write={self._writable}, {state})"

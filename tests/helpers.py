@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -111,3 +112,8 @@ CAP_SYS_RESOURCE = 24
 def type_name(value):
     """Name a parameter of a test by its type: the same in every process, unlike its repr()."""
     return type(value).__name__
+
+
+def full_count(ordinary, full):
+    """Return how often to do a thing: `full` where the environment has FAULTS=full, as `tox run -e faults` does."""
+    return full if os.environ.get("FAULTS") == "full" else ordinary
