@@ -72,7 +72,6 @@ def set_errors(
     operation_error: Callable[[MessageQueue, str, int], Exception],
     /,
 ) -> None: ...
-
 def forget_threads() -> None: ...
 
 @disjoint_base

@@ -1,7 +1,7 @@
 """Listening: a handler that is called with every message, until it is stopped.
 
-It waits with poll(2) on the queue's own descriptor (Linux: mq_overview(7)), not by notification. A notification tells of
-one moment, the one when the queue stops being empty, and has to be asked for again before the next; poll tells of a
+It waits with poll(2) on the queue's own descriptor (Linux: mq_overview(7)), not by notification. A notification tells
+of one moment, the one when the queue stops being empty, and has to be asked for again before the next; poll tells of a
 state, so there is no moment to miss. And a queue has one notification request, system-wide: this leaves it to others.
 """
 

@@ -143,8 +143,8 @@ class MessageQueue(_mqueue.Queue):
     def __exit__(self, *exception: object) -> None:
         try:
             self.close()
-        except ExistentialError:  # closed inside, or by another thread just now
-            pass
+        except ExistentialError:
+            return  # closed inside, or by another thread just now
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
         return iter(self.receive, None)

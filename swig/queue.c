@@ -270,8 +270,10 @@ static ssize_t attempt_forever(Transfer *transfer)
 static double now(void)
 {
     struct timespec time;
+    int error = errno; /* callers look at it after */
 
     clock_gettime(CLOCK_MONOTONIC, &time);
+    errno = error;
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 

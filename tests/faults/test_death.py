@@ -1,4 +1,4 @@
-"""Death: processes killed at random; every message is received or still there, but for the one in the dead one's hands."""
+"""Death: processes killed at random; no message is lost, but for the one in the hands of the dead."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_multiprocessing_hands_over_handles_with_their_rights(start_python, queu
     program = start_python(RIGHTS, method, queue.name, back.name)
     queue.send("to the child", priority=3)
     assert back.receive(60) == (b"from the child", 0)
-    output, complaints = program.communicate(timeout=LIMIT)
+    _, complaints = program.communicate(timeout=LIMIT)
     assert (program.returncode, complaints) == (0, "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 
 import pytest
@@ -25,10 +26,8 @@ def test_many_threads_both_directions_each_message_once(make_queue, start_thread
     taken = [[] for _ in range(count)]
 
     def receive(mine, timeout):
-        try:
+        with contextlib.suppress(BusyError):
             mine.extend(queue.receive_many(None, timeout) if batches else [queue.receive(timeout)])
-        except BusyError:
-            pass
 
     def work(number):
         start.wait(LIMIT)
@@ -182,11 +181,10 @@ def test_raw_structs_and_requests_are_used_by_many_threads(queue, start_thread):
         for index in range(full_count(2000, 50_000)):
             event.sigev_notify_function = lambda value: None
             assert callable(event.sigev_notify_function)
-            assert event == event and repr(event)
-            try:
+            assert event == event
+            assert repr(event)
+            with contextlib.suppress(OSError):
                 raw.mq_notify(descriptors[number % 2], event if index % 2 else None)
-            except OSError:
-                pass
 
     for thread in [start_thread(use, number) for number in range(4)]:
         thread.result()
