@@ -3,8 +3,9 @@
     tox run -e soak -- --minutes 30
 
 It goes in rounds of a few seconds. Each makes a queue, lets senders and receivers of all kinds at it, and does them
-harm: SIGKILL, storms of signals, stops, forks, handles closed and reopened, requests made and cancelled. Then it
-lets them end, drains the queue and counts: each message that a sender was told is sent was received, or lay in the queue, once.
+harm: SIGKILL, storms of signals, stops, forks, handles closed and reopened, requests made and cancelled. Then it lets
+them end, drains the queue and counts: each message that a sender was told is sent was received, or lay in the queue,
+once.
 
 What was received is written into memory that outlives the process. A receiver that receives straight into it can be
 killed at any instant and loses nothing; one that has the message in its hands first may lose what one call returned.
