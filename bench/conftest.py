@@ -184,13 +184,15 @@ def measurements(request: pytest.FixtureRequest, make_floor: Maker) -> Measureme
 
 @pytest.fixture(scope="session")
 def instructions(request: pytest.FixtureRequest) -> dict[tuple[str, str], float]:
-    """Return (case's name, subject) -> instructions, of all cases that are asked about."""
+    """Return (case's name, subject) -> instructions, of the cases that have a target."""
     if not request.config.getoption("--instructions"):
         return {}
     asked = {
         (item.module.__name__, item.callspec.params["case"]): None
         for item in request.session.items
-        if any(countable(maker) for maker in item.module.SUBJECTS.values())
+        # What waits for another thread has no count of its own.
+        if item.callspec.params["case"].target is not None
+        and any(countable(maker) for maker in item.module.SUBJECTS.values())
     }
     return count_instructions(list(asked), request.getfixturevalue("loop_program"))
 
