@@ -112,10 +112,10 @@ def check_behaviour(step: Step, log: TextIO) -> dict[str, Any]:
     return results.tests_of([found])
 
 
-def run_benchmarks(step: Step, log: TextIO, rounds: int) -> dict[str, Any]:
+def run_benchmarks(step: Step, log: TextIO, rounds: tuple[str, ...]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder, "benchmark.json")
-        options = [f"--benchmark-json={saved}", f"--rounds={rounds}", "-rs"]
+        options = [f"--benchmark-json={saved}", *rounds, "-rs"]
         status, output = run_pytest(step, log, "bench", *options)
         found = results.bench_of(saved if saved.exists() else None, status, output)
     left_out = f", left out: {'; '.join(found['left_out'])}" if found["left_out"] else ""
@@ -164,7 +164,7 @@ def parse_arguments() -> argparse.Namespace:
         "--output", type=Path, default=ROOT / "report", metavar="FOLDER", help="where the report goes (default: report)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="20 rounds a benchmark instead of 200: figures for a look, not for a claim"
+        "--quick", action="store_true", help="fewer benchmarks and rounds: figures for a look, not for a claim"
     )
     parser.add_argument(
         "--skip", action="append", choices=STEPS, default=[], help="leave a step out; the report says so (repeatable)"
@@ -210,10 +210,11 @@ def run(arguments: argparse.Namespace, console: Console, log: TextIO) -> dict[st
         "profiles": {"as it is": {"title": "the limits that this machine has"}},
         "cells": [cell],
     }
+    rounds = results.BENCH_QUICK if arguments.quick else results.BENCH_FULL
     work: dict[str, Callable[[Step], dict[str, Any]]] = {
         "limits": find_limits,
         "behaviour": lambda step: check_behaviour(step, log),
-        "benchmarks": lambda step: run_benchmarks(step, log, 20 if arguments.quick else 200),
+        "benchmarks": lambda step: run_benchmarks(step, log, rounds),
     }
     progress = Progress(console, len(STEPS))
     for name in STEPS:

@@ -327,7 +327,8 @@ class Runner:
         return {**results.tests_of_python(version, kept, status), "junit": str(kept.relative_to(self.output))}
 
     def bench(self, cell: Cell, container: Container, log: TextIO) -> dict[str, Any]:
-        options = ["-rs", "--benchmark-json=/tmp/bench.json", f"--rounds={20 if self.arguments.quick else 200}"]
+        rounds = results.BENCH_QUICK if self.arguments.quick else results.BENCH_FULL
+        options = ["-rs", "--benchmark-json=/tmp/bench.json", *rounds]
         command = [f"/work/.tox/{images.BENCH_ENV}/bin/pytest", "bench", "-p", "no:cacheprovider", *options]
         status, lines = self.step(cell, container, log, "bench", *command)
         saved = container.get("/tmp/bench.json")
@@ -432,7 +433,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--plan", choices=["github"], help="print the plan as GitHub Actions' job matrix and run nothing")
     add("--resume", action="store_true", help="run what has not passed yet, by the report in the output folder")
     add("--jobs", type=int, metavar="N", help="cells at once (default: the engine's processors); benchmarks run alone")
-    add("--quick", action="store_true", help="20 rounds a benchmark instead of 200: for a look, not for a claim")
+    add("--quick", action="store_true", help="fewer benchmarks and rounds: for a look, not for a claim")
     add(
         "--output", type=Path, default=ROOT / "report", metavar="FOLDER", help="where the report goes (default: report)"
     )

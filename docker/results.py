@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 SCHEMA_VERSION = 2
+# What bench/ is asked: for a look the cases that have a target, for a claim all of them, which takes some minutes.
+BENCH_QUICK = ("--set=targets", "--rounds=20")
+BENCH_FULL = ("--set=all", "--rounds=50")
 COUNTS = ("passed", "failed", "skipped")
 # The tests of a rule of the standard end in its id: test_it[mq_open.7].
 RULE = re.compile(r"\[(?:.*-)?([a-z]\w*(?:\.h)?\.\d+)\]$")
