@@ -24,6 +24,7 @@ import results
 import tables
 
 HERE = Path(__file__).resolve().parent
+SOAK_KEYS = ("seed", "minutes", "messages", "faults", "losses")
 RULES = HERE.parent / "tests" / "posix" / "rules.toml"
 # What a rule comes to over several distributions: the first of these that any has.
 ORDER = ("not held", "held", "not testable", "not run")
@@ -512,6 +513,10 @@ def write(report: Report, folder: Path) -> Path:
     """Write report.json and index.html; return the page."""
     if RULES.exists() and "rules" not in report:
         report["rules"] = tables.read(RULES)["rule"]
+    soak = folder / "soak.json"  # what `tox run -e soak` left there
+    if soak.exists() and "soak" not in report:
+        found = json.loads(soak.read_text())
+        report["soak"] = {key: found[key] for key in SOAK_KEYS}
     folder.mkdir(parents=True, exist_ok=True)
     folder.joinpath("report.json").write_text(json.dumps(report, indent=1) + "\n")
     page = folder / "index.html"

@@ -162,6 +162,8 @@ class MessageQueue(_mqueue.Queue):
         return _reopen, arguments, self.__dict__ or None
 
     def __str__(self) -> str:
+        if not self.name:
+            return repr(self)
         try:
             state = f"{self.current_messages} messages"
         except ExistentialError:
@@ -169,6 +171,8 @@ class MessageQueue(_mqueue.Queue):
         return f"{self.name} ({state})"
 
     def __repr__(self) -> str:
+        if not self.name:  # None: the constructor failed; a traceback may show what it left
+            return f"<{type(self).__module__}.{type(self).__qualname__} that was not opened>"
         try:
             state = f"max_messages={self.max_messages}, max_message_size={self.max_message_size}, mqd={self.mqd}"
         except ExistentialError:

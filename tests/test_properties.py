@@ -10,7 +10,7 @@ import selectors
 import pytest
 from helpers import LIMIT, fill
 
-from posix_ipc_swig import MessageQueue
+from posix_ipc_swig import ExistentialError, MessageQueue
 
 READ_ONLY = ["name", "mode", "mqd", "closed", "max_messages", "max_message_size", "current_messages"]
 
@@ -123,3 +123,14 @@ def test_an_event_loop_can_wait_for_a_message(queue, start_thread):
             loop.remove_reader(queue)
 
     assert asyncio.run(receive()) == (b"hello", 2)
+
+
+def test_a_handle_that_was_not_opened_can_be_shown_and_dropped():
+    """A traceback shows the object whose constructor failed."""
+    handle = MessageQueue.__new__(MessageQueue)
+    for text in (repr(handle), str(handle)):
+        assert "MessageQueue" in text
+        assert "not opened" in text
+    assert handle.closed
+    with pytest.raises(ExistentialError):
+        handle.send("x")
