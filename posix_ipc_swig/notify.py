@@ -8,6 +8,7 @@ queue has to live for it. (The kernel's side: ipc/mqueue.c, do_mq_notify().)
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import select
@@ -132,6 +133,8 @@ def _enter(request: _Request) -> tuple[_Listener, int]:
             if listener.has_room():
                 break
         else:
+            if _ended:
+                raise RuntimeError("no callback can be asked for: the interpreter is ending")
             listener = _Listener()
             _listeners.append(listener)
         listener.requests[ticket] = request
@@ -150,12 +153,28 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
+_ended = False
+
+
+def _end() -> None:
+    """Start no more callbacks: a thread that begins while the interpreter ends crashes CPython before 3.12."""
+    global _ended
+    with _lock:  # one that is being started has begun by then
+        _ended = True
+
+
+atexit.register(_end)
+
+
 def _start_callback(request: _Request) -> bool:
     """False when there is no thread to be had now."""
-    try:
-        threading.Thread(target=request.run, name="posix_ipc_swig callback", daemon=True).start()
-    except (RuntimeError, MemoryError):
-        return False
+    with _lock:
+        if _ended:
+            return True
+        try:
+            threading.Thread(target=request.run, name="posix_ipc_swig callback", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            return False
     return True
 
 
