@@ -172,6 +172,7 @@ def test_a_callback_may_ask_again(make_queue):
         queue.send(str(number))
     wait_until(lambda: len(came) == total)
     assert sorted(came, key=int) == [str(number).encode() for number in range(total)]
+    wait_until(lambda: not any(thread.name == "posix_ipc_swig callback" for thread in threading.enumerate()))
     queue.request_notification()
 
 

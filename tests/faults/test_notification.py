@@ -46,7 +46,7 @@ def test_callbacks_that_ask_again_lose_none_and_leave_no_thread(queue):
 
     queue.request_notification((again, None))
     queue.send("first")
-    assert over.wait(LIMIT + total / 100)
+    assert over.wait(LIMIT + total / 20)
     assert count == total
     wait_until(lambda: not callback_threads())
     wait_until(lambda: not any(thread.name == "posix_ipc_swig listener" for thread in threading.enumerate()))
@@ -73,7 +73,8 @@ def test_requests_and_cancels_leave_memory_flat(run_python, queue):
             before = resident()
             cycle(int(sys.argv[2]))
             grown = resident() - before
-            assert grown < 3_000_000, f"{grown} bytes more"
+            keeps_what_is_freed = "san.so" in os.environ.get("LD_PRELOAD", "")  # to see who uses it
+            assert keeps_what_is_freed or grown < 3_000_000, f"{grown} bytes more"
         """,
         queue.name,
         times,

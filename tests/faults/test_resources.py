@@ -144,6 +144,11 @@ OPERATIONS = {
 }
 
 
+def keeps_what_is_freed():
+    """Whether memory is checked by a tool that holds on to it for a while, to see who uses it."""
+    return "libasan" in os.environ.get("LD_PRELOAD", "") or "libtsan" in os.environ.get("LD_PRELOAD", "")
+
+
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -164,7 +169,8 @@ def test_an_operation_leaves_nothing(make_queue, operation):
     wait_until(lambda: not any(listener.requests for listener in listeners))
     # What the interpreter caches varies by some dozens; what an operation leaves would be there `times` over.
     assert sys.getallocatedblocks() - blocks < times / 10
-    assert resident() - before < max(times * 4, 4_000_000)
+    if not keeps_what_is_freed():
+        assert resident() - before < max(times * 4, 4_000_000)
     assert {number for number in open_descriptors() - descriptors if number not in sockets()} == set()
 
 
