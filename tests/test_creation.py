@@ -249,3 +249,13 @@ def test_a_class_may_build_on_message_queue(name):
         mailbox.unlink()
         mailbox.send("hello", priority=2)
         assert (mailbox.sent, mailbox.receive(0)) == (1, (b"hello", 2))
+
+
+@pytest.mark.parametrize(
+    ("flags", "rights"),
+    [(os.O_WRONLY, {"write": False}), (os.O_RDWR, {"write": False}), (os.O_RDWR, {"read": False}), (os.O_WRONLY, {})],
+)
+def test_flags_may_not_contradict_read_and_write(queue, flags, rights):
+    with pytest.raises(ValueError, match="contradict"):
+        MessageQueue(queue.name, flags, **rights)
+    MessageQueue(queue.name, os.O_WRONLY, read=False).close()  # what says the same twice is no contradiction

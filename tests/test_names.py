@@ -141,3 +141,18 @@ def test_none_chooses_an_unused_name():
 def test_none_needs_o_crex(flags):
     with pytest.raises(ValueError):
         MessageQueue(None, flags)
+
+
+def test_a_chosen_name_that_is_taken_is_chosen_again(monkeypatch):
+    numbers = [os.urandom(8) for _ in range(2)]
+    chosen = iter([numbers[0], *numbers])
+    monkeypatch.setattr(os, "urandom", lambda size: next(chosen))
+    with MessageQueue(None, O_CREX, max_messages=1, max_message_size=8) as first:
+        first_name = first.name
+        try:
+            with MessageQueue(None, O_CREX, max_messages=1, max_message_size=8) as second:
+                second.unlink()
+                assert first_name.endswith(numbers[0].hex())
+                assert second.name.endswith(numbers[1].hex())
+        finally:
+            first.unlink()

@@ -550,3 +550,27 @@ print(tried)
 def test_every_signal_with_every_disposition(run_python, queue, how):
     fixed = 2 if how != "none" else 0  # SIGKILL and SIGSTOP
     assert int(run_python(DISPOSITIONS, queue.name, how)) == len(signal.valid_signals()) - fixed
+
+
+def test_a_request_for_a_callback_as_the_interpreter_ends_is_refused(run_python, queue):
+    """Its thread would be the first: CPython before 3.12 crashes when one begins then."""
+    output = run_python(
+        """
+        import atexit, sys
+        from posix_ipc_swig import MessageQueue
+
+        queue = MessageQueue(sys.argv[1])
+
+        @atexit.register  # before the library's own, so it runs after
+        def late():
+            try:
+                queue.request_notification((print, None))
+            except RuntimeError as error:
+                print(error)
+            queue.close()
+
+        import posix_ipc_swig.notify
+        """,
+        queue.name,
+    )
+    assert "the interpreter is ending" in output
