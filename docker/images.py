@@ -24,6 +24,7 @@ REPOSITORY = "posix-ipc-swig-matrix"
 # What a cell does not need of the checkout: a change to it builds nothing again.
 LEFT_OUT = ("docker", "report", "build", "dist", "CHANGELOG.md")
 IN_CELLS = ("describing.py", "trying.py", "interop.py")
+WORK = "/work"  # the container's folder, of the Dockerfile
 PEERS = "peers"
 BENCH_ENV = "bench"
 
@@ -156,7 +157,7 @@ class Images:
             # No network: what the wheelhouse lacks would be missed here.
             container = self.engine.start(below, user="1000")
             try:
-                container.put("/work", self.files)
+                container.put(WORK, self.files)
                 names = ",".join([*map(environment_of, distro.pythons), BENCH_ENV])
                 # Any uid works on it later, and tox keeps its folder to its user.
                 make = f"tox run --notest --skip-missing-interpreters=false -e {names}"

@@ -265,7 +265,7 @@ class Runner:
         return status, lines
 
     def python(self, version: str) -> str:
-        return f"/work/.tox/{environment_of(version)}/bin/python"
+        return f"{images.WORK}/.tox/{environment_of(version)}/bin/python"
 
     def start(self, cell: Cell, image: str, log: TextIO, ipc_of: Container | None = None) -> Container:
         self.board.step(cell.key, "start")
@@ -329,7 +329,7 @@ class Runner:
     def bench(self, cell: Cell, container: Container, log: TextIO) -> dict[str, Any]:
         rounds = results.BENCH_QUICK if self.arguments.quick else results.BENCH_FULL
         options = ["-rs", "--benchmark-json=/tmp/bench.json", *rounds]
-        command = [f"/work/.tox/{images.BENCH_ENV}/bin/pytest", "bench", "-p", "no:cacheprovider", *options]
+        command = [f"{images.WORK}/.tox/{images.BENCH_ENV}/bin/pytest", "bench", "-p", "no:cacheprovider", *options]
         status, lines = self.step(cell, container, log, "bench", *command)
         saved = container.get("/tmp/bench.json")
         if saved is None:

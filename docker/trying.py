@@ -13,12 +13,11 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import Callable, Optional
 
-from describing import CAP_SYS_RESOURCE, RLIMIT_MSGQUEUE, capabilities
+from describing import RLIMIT_MSGQUEUE
 
 from posix_ipc_swig import queue_bytes, raw
-
-HARD_MSG_MAX = 65536
-HARD_MSGSIZE_MAX = 16 * 1024 * 1024
+from posix_ipc_swig._limits import HARD_MSG_MAX, HARD_MSGSIZE_MAX
+from posix_ipc_swig._limits import may_exceed_sysctls as may_exceed
 
 
 @dataclass
@@ -45,11 +44,6 @@ class Finding:
 def sysctl(name: str) -> int:
     with open(f"/proc/sys/fs/mqueue/{name}") as file:
         return int(file.read())
-
-
-def may_exceed() -> bool:
-    """Whether CAP_SYS_RESOURCE lifts the sysctls to the kernel's hard limits for this process."""
-    return bool(capabilities() >> CAP_SYS_RESOURCE & 1)
 
 
 def errno_of_making(max_messages: int, max_message_size: int, name: Optional[str] = None) -> int:

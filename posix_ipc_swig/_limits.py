@@ -53,6 +53,16 @@ def _default(name: str, ceiling: str, untouched: int) -> int:
     return value if limit is None else min(value, limit)
 
 
+def random_name() -> str:
+    """Return a name that hardly any queue has."""
+    return f"/posix_ipc_swig-{os.urandom(8).hex()}"
+
+
+def as_long(number: int) -> int:
+    """Return a capacity as C's long: what that cannot say is over every limit, and so is the largest that it can."""
+    return min(number, sys.maxsize)
+
+
 def queue_bytes(max_messages: int, max_message_size: int) -> int:
     """Return the bytes that a queue counts against RLIMIT_MSGQUEUE, however few messages it holds.
 
@@ -238,9 +248,8 @@ def _make_and_remove(max_messages: int, max_message_size: int) -> int:
     """Make a queue and remove it; return the number of its device, of which each IPC namespace has one."""
     from . import _mqueue
 
-    name = f"/posix_ipc_swig-{os.urandom(8).hex()}"
-    # What C's long cannot say is over every limit, and so is the largest that it can.
-    attr = _mqueue.mq_attr(0, min(max_messages, sys.maxsize), min(max_message_size, sys.maxsize))
+    name = random_name()
+    attr = _mqueue.mq_attr(0, as_long(max_messages), as_long(max_message_size))
     mqd = _mqueue.mq_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, attr)
     try:
         _mqueue.mq_unlink(name)

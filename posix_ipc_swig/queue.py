@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from operator import index
 
 from . import _limits, _mqueue
@@ -75,8 +74,7 @@ class MessageQueue(_mqueue.Queue):
             raise ValueError("name may be None only with O_CREX (O_CREAT | O_EXCL)")
         while True:
             try:
-                unused = f"/posix_ipc_swig-{os.urandom(8).hex()}"
-                return self._open_or_raise(unused, oflag, mode, max_messages, max_message_size)
+                return self._open_or_raise(_limits.random_name(), oflag, mode, max_messages, max_message_size)
             except QueueExistsError:
                 continue
 
@@ -88,8 +86,8 @@ class MessageQueue(_mqueue.Queue):
         else:  # the kernel takes both numbers or none
             max_messages = max_messages or _limits.default_messages()
             max_message_size = max_message_size or _limits.default_message_size()
-            # What C's long cannot say is over every limit, and so is the largest that it can.
-            number = self._open(name, oflag, mode, min(max_messages, sys.maxsize), min(max_message_size, sys.maxsize))
+            capacity = _limits.as_long(max_messages), _limits.as_long(max_message_size)
+            number = self._open(name, oflag, mode, *capacity)
         if number:
             raise open_error(
                 number,

@@ -35,10 +35,9 @@
  * it back. */
 #define LOCK_FREE_SIZE 65536
 
-/* What a call does after the kernel has returned is dear: each function that it returns from then
- * is a branch that the processor predicts wrong, as kernels now forget the user's return addresses
- * on their way out. So the way of a call that need not wait is one function, from the method to the
- * system call. */
+/* The way of a call that need not wait is one function, from the method to the system call: 3.7 %
+ * less a pair was measured. (Perhaps because returns are dear just after a system call, where
+ * kernels guard them against speculation.) */
 #define INLINE static inline __attribute__((always_inline))
 #define NOT_INLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -205,9 +204,9 @@ typedef struct {
 #define AT_ONCE {0, 0, 0}
 
 /* mq_timedsend(3) or mq_timedreceive(3) that cannot wait, and so is no cancellation point. Where
- * there is assembly for it, without the C library's function around it: where kernels guard returns
- * against speculation, the first return after a system call was measured to cost as much as the
- * call (640 ns a pair in a C loop, a quarter of a batch). */
+ * there is assembly for it, without the C library's function around it: a pair in a C loop
+ * took 855 ns this way and 1,490 ns through the C library (glibc 2.36, Linux 6.18 in a virtual
+ * machine). */
 #if defined __x86_64__ && !defined __ILP32__ && defined SYS_mq_timedsend
 INLINE ssize_t call_kernel(long call, mqd_t mqd, char *data, size_t size, long priority,
                            const struct timespec *deadline)

@@ -121,6 +121,29 @@ def start_python(tmp_path):
 
 
 @pytest.fixture
+def start_holder(start_python):
+    """Start a process that holds a queue's notification request until its input ends; return its Popen."""
+
+    def start(queue):
+        holder = start_python(
+            """
+            import sys
+            from posix_ipc_swig import MessageQueue
+
+            queue = MessageQueue(sys.argv[1])
+            queue.request_notification((print, None))
+            print("ready", flush=True)
+            sys.stdin.readline()
+            """,
+            queue.name,
+        )
+        assert holder.stdout.readline() == "ready\n"
+        return holder
+
+    return start
+
+
+@pytest.fixture
 def finish():
     """Wait for a program that start_python started; return its output. It must succeed and complain of nothing."""
 

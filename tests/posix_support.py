@@ -9,16 +9,14 @@ import platform
 import select
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
+from helpers import LIMIT, Running, wait_until
 
 from posix_ipc_swig import raw
 
-# Seconds: far more than any event here takes, so that a noisy machine fails no test.
-LIMIT = 30
 ATTR = raw.mq_attr(mq_maxmsg=4, mq_msgsize=32)
 PAST = raw.timespec(1)
 GLIBC = platform.libc_ver()[0] == "glibc"
@@ -70,14 +68,6 @@ def signal_me(number, value=0):
     return raw.sigevent(sigev_notify=raw.SIGEV_SIGNAL, sigev_signo=number, sigev_value=value)
 
 
-def wait_until(predicate):
-    """Return once predicate() is true."""
-    deadline = time.monotonic() + LIMIT
-    while not predicate():
-        assert time.monotonic() < deadline, "the event did not come"
-        time.sleep(0.002)
-
-
 def wait_until_blocked(pid, tid):
     """Return once a thread waits in the kernel's mq_timedsend() or mq_timedreceive()."""
     task = Path(f"/proc/{pid}/task/{tid}")
@@ -95,35 +85,11 @@ def wait_until_blocked(pid, tid):
     wait_until(blocked)
 
 
-class Call:
-    """A function that runs in a thread of its own."""
-
-    def __init__(self, function, *args):
-        self._outcome = []
-        self._thread = threading.Thread(target=self._run, args=(function, *args), daemon=True)
-        self._thread.start()
-
-    def _run(self, function, *args):
-        try:
-            self._outcome.append((function(*args), None))
-        except BaseException as error:  # it is for result() to raise
-            self._outcome.append((None, error))
+class Call(Running):
+    """A function that runs in a thread of its own, and may wait in the kernel."""
 
     def wait_until_blocked(self):
         wait_until_blocked("self", self._thread.native_id)
-
-    @property
-    def done(self):
-        return bool(self._outcome)
-
-    def result(self):
-        """Return what the function returned, or raise what it raised."""
-        self._thread.join(LIMIT)
-        assert self.done, "the call did not end"
-        value, error = self._outcome[0]
-        if error is not None:
-            raise error
-        return value
 
 
 class Peer:

@@ -89,14 +89,14 @@ def test_each_callback_runs_in_a_new_daemon_thread(queue, calls):
     for number in range(3):
         queue.request_notification((calls, number))
         provoke(queue)
-        wait_until(lambda: len(calls) == number + 1)  # noqa: B023
+        wait_until(lambda: len(calls) == number + 1)  # noqa: B023 # it is called before the next turn
     threads = [thread for _, thread in calls]
     assert len(set(threads)) == 3
     assert threading.main_thread() not in threads
     for thread in threads:
         assert type(thread) is threading.Thread
         assert thread.daemon
-        wait_until(lambda: not thread.is_alive())  # noqa: B023
+        wait_until(lambda: not thread.is_alive())  # noqa: B023 # it is called before the next turn
 
 
 def test_callbacks_may_run_at_the_same_time(queue):
@@ -436,23 +436,11 @@ def test_a_request_keeps_no_handle_alive(queue):
     os.close(number)
 
 
-def test_a_request_that_is_refused_keeps_nothing_alive(queue, start_python):
+def test_a_request_that_is_refused_keeps_nothing_alive(queue, start_holder):
     class Param:
         pass
 
-    holder = start_python(
-        """
-        import sys
-        from posix_ipc_swig import MessageQueue
-
-        queue = MessageQueue(sys.argv[1])
-        queue.request_notification((print, None))
-        print("ready", flush=True)
-        sys.stdin.readline()
-        """,
-        queue.name,
-    )
-    assert holder.stdout.readline() == "ready\n"
+    start_holder(queue)
     param = Param()
     gone = weakref.ref(param)
     with pytest.raises(BusyError):

@@ -130,26 +130,6 @@ def test_room_wakes_a_process_that_waits(queue, start_python, finish, timeout):
     assert drain(queue)[-1] == (b"last", 0)
 
 
-def test_a_killed_process_takes_no_message_with_it(queue, start_python):
-    child = start_python(
-        """
-        import sys
-        from posix_ipc_swig import MessageQueue
-
-        queue = MessageQueue(sys.argv[1])
-        print("ready", flush=True)
-        queue.receive()
-        """,
-        queue.name,
-    )
-    assert child.stdout.readline() == "ready\n"
-    wait_until_asleep(child.pid, child.pid)
-    child.kill()
-    child.wait()
-    queue.send("hello")
-    assert queue.receive(0) == (b"hello", 0)
-
-
 def test_a_fork_has_handles_of_its_own(run_python, name):
     run_python(
         """

@@ -48,7 +48,7 @@ def signals_while_main_waits(number, came, release, times=1):
     def send_signals():
         try:
             for count in range(times):
-                wait_until(lambda: len(came) == count)  # noqa: B023
+                wait_until(lambda: len(came) == count)  # noqa: B023 # it is called before the next turn
                 wait_until_asleep("self", MAIN)
                 signal.pthread_kill(threading.main_thread().ident, number)
             wait_until(lambda: len(came) == times)

@@ -120,21 +120,9 @@ def test_who_dies_waiting_takes_nothing(queue, start_python, call):
     assert queue.receive(0) == (b"hello", 0)
 
 
-def test_a_killed_holder_of_the_request_frees_it_at_once(queue, start_python):
+def test_a_killed_holder_of_the_request_frees_it_at_once(queue, start_holder):
     for _ in range(full_count(5, 200)):
-        holder = start_python(
-            """
-            import sys
-            from posix_ipc_swig import MessageQueue
-
-            queue = MessageQueue(sys.argv[1])
-            queue.request_notification((print, None))
-            print("ready", flush=True)
-            sys.stdin.readline()
-            """,
-            queue.name,
-        )
-        assert holder.stdout.readline() == "ready\n"
+        holder = start_holder(queue)
         with pytest.raises(BusyError):
             queue.request_notification((print, None))
         holder.kill()

@@ -448,7 +448,7 @@ EXITS = {
     "os._exit": ("os._exit(7)", 7),
     "an exception": ("os.dup2(os.open(os.devnull, os.O_WRONLY), 2); raise KeyError", 1),
     "sys.exit in a callback": ("callback_exits.append(1); seen.clear(); seen.wait(30); sys.exit(9)", 9),
-    "os._exit in a callback": ("callback_leaves.append(1); time.sleep(60)", 11),
+    "os._exit in a callback": ("callback_leaves.append(1); threading.Event().wait(60)", 11),
 }
 
 

@@ -26,7 +26,7 @@ def fails(error, function, *args, **others):
 
 def reopen(queue):
     with MessageQueue(queue.name) as handle:
-        handle.max_messages  # noqa: B018
+        handle.max_messages  # noqa: B018 # reading it is the operation
 
 
 def raw_cycle(queue):
@@ -51,7 +51,7 @@ def send_receive(queue):
     queue.receive(1)
 
 
-def into(queue, buffer=bytearray(64)):  # noqa: B008
+def into(queue, buffer=bytearray(64)):  # noqa: B008 # one for all calls, as a program would
     queue.send("x", priority=5)
     queue.receive_into(buffer, 0)
 

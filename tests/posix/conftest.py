@@ -21,9 +21,9 @@ import pytest
 
 pytest.register_assert_rewrite("posix_support")
 
-from posix_support import ATTR, CREATE, LIMIT, NOBODY, Call, Peer, fill, soon  # noqa: E402
+from posix_support import ATTR, CREATE, LIMIT, NOBODY, Call, Peer, fill, soon  # noqa: E402 # after the line above
 
-from posix_ipc_swig import raw  # noqa: E402
+from posix_ipc_swig import raw  # noqa: E402 # as above
 
 if sys.version_info >= (3, 11):
     import tomllib
