@@ -115,6 +115,17 @@ def limits_of(findings: list[dict[str, Any]]) -> dict[str, Any]:
     return {"verdict": verdict, "findings": findings}
 
 
+def left_out_of(skips: Iterable[str]) -> list[str]:
+    """Return why cases were left out, each reason once. skips: `case: reason`."""
+    by_reason: dict[str, set[str]] = {}
+    for skip in skips:
+        case, _, reason = skip.partition(": ")
+        by_reason.setdefault(reason or case, set()).add(skip)
+    return sorted(
+        f"{reason} ({len(which)} cases)" if len(which) > 1 else min(which) for reason, which in by_reason.items()
+    )
+
+
 def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
     """Return what pytest-benchmark saved, a row a subject and case, in nanoseconds."""
     measured = json.loads(saved.read_text())["benchmarks"] if saved else []
@@ -129,7 +140,7 @@ def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
     ]
     # The queue's own name makes many of one reason.
     skips = (line.split(": ", 1)[1] for line in output.splitlines() if line.startswith("SKIPPED "))
-    left_out = sorted({QUEUE.sub("", skip) for skip in skips})
+    left_out = left_out_of(QUEUE.sub("", skip) for skip in skips)
     verdict = "passed" if status == 0 and rows else "failed"
     return {"verdict": verdict, "rows": rows, "left_out": left_out}
 

@@ -142,3 +142,12 @@ def test_merging_from_the_command_line(sample, tmp_path, capsys):
     assert "5 cells, failed" in capsys.readouterr().out
     check(json.loads((tmp_path / "out" / "report.json").read_text()))
     assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_a_reason_that_many_cases_have_is_told_once():
+    skips = ["64 bytes: zmq is not installed", "4 KiB: zmq is not installed", "open: no room: 3 bytes", "no compiler"]
+    assert results.left_out_of([*skips, *skips]) == [
+        "no compiler",
+        "open: no room: 3 bytes",
+        "zmq is not installed (2 cases)",
+    ]
