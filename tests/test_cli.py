@@ -99,7 +99,7 @@ def test_json_is_one_object_with_the_same_numbers(run_cli):
 
 
 RUN = """
-import contextlib, io, json, resource, sys
+import contextlib, io, json, resource, sys, time
 from posix_ipc_swig import _cli, fits, limits
 
 def run(*arguments):
@@ -107,6 +107,15 @@ def run(*arguments):
     with contextlib.redirect_stdout(output):
         status = _cli.main(["limits", *map(str, arguments)])
     return status, output.getvalue()
+
+def run_until_it_fits(*arguments):
+    # Queues of this user in other namespaces count too, for a while: another test's.
+    end = time.monotonic() + 30
+    while True:
+        status, text = run(*arguments)
+        if status == 0 or time.monotonic() > end:
+            return status, text
+        time.sleep(0.01)
 """
 
 
@@ -131,7 +140,7 @@ assert "as root" not in text
 for name, value in needed["sysctls"].items():
     set_limit(name[len("fs.mqueue."):], value)
 resource.setrlimit(resource.RLIMIT_MSGQUEUE, (needed["rlimit_msgqueue"], hard))
-status, text = run(*asked)
+status, text = run_until_it_fits(*asked)
 assert status == 0, text
 """
     )
@@ -159,7 +168,7 @@ if not limits().may_exceed_sysctls:
     assert status == 1
     assert json.loads(output)["queue"]["raise"]["sysctls"] == {"fs.mqueue.queues_max": 1}
     set_limit("queues_max", 1)
-    assert run("--max-messages", 1, "--max-message-size", 8)[0] == 0
+    assert run_until_it_fits("--max-messages", 1, "--max-message-size", 8)[0] == 0
 """
     )
 
@@ -174,8 +183,8 @@ mount(b"mqueue", b"/dev/mqueue")
 spent = MessageQueue("/spent", O_CREX, max_messages=2, max_message_size=64)
 hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]
 resource.setrlimit(resource.RLIMIT_MSGQUEUE, (5 * queue_bytes(2, 64) + 7, hard))
-status, text = run("--max-messages", 2, "--max-message-size", 64)
-assert status == 0
+status, text = run_until_it_fits("--max-messages", 2, "--max-message-size", 64)
+assert status == 0, text
 assert "So do 4 of them" in text, text
 table = {line[:26].strip(): line[26:38].strip() for line in text.splitlines()}
 assert (table["queues now"], table["bytes now"], table["bytes of this user"]) == ("1", "320", "320"), text
