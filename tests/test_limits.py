@@ -454,7 +454,7 @@ def test_they_agree_whatever_the_sysctls_are(run_in_namespace, changed):
         for name, value in {changed!r}.items():
             set_limit(name, value)
 
-        @settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.data())
         def check(data):
             agree(*data.draw(around(limits())))

@@ -157,4 +157,4 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
 
 class TestQueueAgainstModel(QueueAgainstModel.TestCase):
-    settings = settings(max_examples=100, stateful_step_count=40, deadline=None, database=None)
+    settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)

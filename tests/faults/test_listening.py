@@ -258,13 +258,14 @@ def test_a_signal_handler_may_stop_it_in_the_midst_of_stop(run_python, queue):
             queue.listen(print).stop()
             signal.signal(signal.SIGALRM, lambda number, frame: current and current[-1].stop(0))
             signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
-            deadline = time.monotonic() + 1
+            deadline = time.monotonic() + float(sys.argv[2])
             while time.monotonic() < deadline:
                 current.append(queue.listen(print))
                 assert current[-1].stop()
             signal.setitimer(signal.ITIMER_REAL, 0)
         """,
         queue.name,
+        full_count(0.3, 30),
     )
 
 

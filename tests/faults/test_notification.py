@@ -30,7 +30,7 @@ def callback_threads():
 
 
 def test_callbacks_that_ask_again_lose_none_and_leave_no_thread(queue):
-    total, count = full_count(4000, 20_000), 0
+    total, count = full_count(1500, 20_000), 0
     over = threading.Event()
     descriptors = len(open_descriptors())
 
@@ -54,7 +54,7 @@ def test_callbacks_that_ask_again_lose_none_and_leave_no_thread(queue):
 
 
 def test_requests_and_cancels_leave_memory_flat(run_python, queue):
-    times = full_count(20_000, 50_000)
+    times = full_count(6000, 50_000)
     run_python(
         """
         import os, sys
@@ -69,12 +69,12 @@ def test_requests_and_cancels_leave_memory_flat(run_python, queue):
                 for number in range(times):
                     queue.request_notification((print, number))
                     queue.request_notification()
-            cycle(2000)
+            cycle(1000)
             before = resident()
             cycle(int(sys.argv[2]))
             grown = resident() - before
             keeps_what_is_freed = "san.so" in os.environ.get("LD_PRELOAD", "")  # to see who uses it
-            assert keeps_what_is_freed or grown < 3_000_000, f"{grown} bytes more"
+            assert keeps_what_is_freed or grown < 1_000_000, f"{grown} bytes more"
         """,
         queue.name,
         times,
@@ -114,7 +114,7 @@ def test_threads_that_replace_each_others_request_are_never_told_of_another_proc
 
     def ask():
         start.wait(LIMIT)
-        for _ in range(full_count(2000, 20_000)):
+        for _ in range(full_count(700, 20_000)):
             queue.request_notification((print, "unused"))
             queue.request_notification(signal.SIGUSR1)
 
@@ -140,7 +140,7 @@ def test_a_handler_may_make_a_request_in_the_midst_of_another(run_python, queue,
             one.request_notification((print, "imports what requests need"))
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, 0.0002)
-            deadline = time.monotonic() + 1
+            deadline = time.monotonic() + float(sys.argv[3])
             while time.monotonic() < deadline:
                 one.request_notification((print, "unused"))
                 one.request_notification()
@@ -150,6 +150,7 @@ def test_a_handler_may_make_a_request_in_the_midst_of_another(run_python, queue,
         """,
         queue.name,
         make_queue().name,
+        full_count(0.3, 30),
     )
     assert output == "True\n"
 

@@ -157,8 +157,8 @@ def resident():
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_an_operation_leaves_nothing(make_queue, operation):
     queue = make_queue()
-    times = full_count(4000, 1_000_000)
-    for _ in range(1000):
+    times = full_count(1500, 1_000_000)
+    for _ in range(500):
         operation(queue)
     gc.collect()
     descriptors, blocks, before = open_descriptors(), sys.getallocatedblocks(), resident()
