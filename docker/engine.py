@@ -79,17 +79,17 @@ class Container:
     def put(self, folder: str, files: dict[str, bytes]) -> None:
         self.engine.client.api.put_archive(self.id, folder, tar_of(files))
 
-    def get(self, path: str) -> bytes | None:
-        """Return a file's content, or None where there is none."""
+    def get(self, path: str) -> dict[str, bytes]:
+        """Return the content of a file, or of a folder's files, by their names; of what is not there, nothing."""
         try:
             chunks, _ = self.engine.client.api.get_archive(self.id, path)
         except docker.errors.NotFound:
             if self.engine.stopping.is_set():
                 raise Stopped from None
-            return None
+            return {}
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            member = archive.extractfile(archive.next() or tarfile.TarInfo())
-            return member.read() if member else None
+            files = ((member.name, archive.extractfile(member)) for member in archive)
+            return {Path(name).name: file.read() for name, file in files if file}
 
     def commit(self, tag: str) -> None:
         """Keep the container's files as an image."""

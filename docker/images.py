@@ -25,6 +25,7 @@ REPOSITORY = "posix-ipc-swig-matrix"
 LEFT_OUT = ("docker", "report", "build", "dist", "CHANGELOG.md")
 IN_CELLS = ("describing.py", "trying.py", "interop.py")
 WORK = "/work"  # the container's folder, of the Dockerfile
+WHEELS = "/opt/matrix/wheels"  # its wheelhouse
 PEERS = "peers"
 BENCH_ENV = "bench"
 
@@ -147,6 +148,14 @@ class Images:
             tell("build image")
             self.engine.build(tag, context, arguments, log)
         return tag
+
+    def wheels(self, distro: Distro, log: Callable[[str], None]) -> dict[str, bytes]:
+        """Return the wheels in a distribution's image, by their names; it is built where it is not there."""
+        container = self.engine.start(self.distribution(distro, log, log))
+        try:
+            return container.get(WHEELS)
+        finally:
+            container.remove()
 
     def ready(self, distro: Distro, tell: Callable[[str], None], log: Callable[[str], None]) -> str:
         """Return the tag of a distribution's image with the checkout in it, and tox's environments made."""

@@ -51,6 +51,10 @@ class Unit:
     def root(self) -> bool:
         return self.cell.profile.user == "root"
 
+    @property
+    def distros(self) -> set[str]:
+        return {self.cell.distro.name} | ({self.cell.other.name} if self.cell.other else set())
+
 
 def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -91,7 +95,9 @@ class Runner:
         self.logs.mkdir(parents=True, exist_ok=True)
         first = random.randrange(FIRST_UID, LAST_UID)
         self.uids = {cell.key: first + number for number, cell in enumerate(cells)}
-        self.image_locks: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+        self.changed = threading.Condition()  # what runs and which images are being made
+        self.being_made: set[str] = set()
+        self.processes = 1  # that one cell's tests run in
         self.broken_images: dict[str, EngineError] = {}
         self.tags: dict[str, str] = {}
         self.began = time.monotonic()
@@ -145,34 +151,40 @@ class Runner:
         return [Unit(cell, ("bench",)) for cell in self.cells if "bench" in cell.jobs]
 
     def run(self) -> None:
-        self.work(self.units(), self.arguments.jobs or self.engine.info["NCPU"])
+        units = self.units()
+        # Tests wait for a third of their time, so a processor has two of them to do.
+        jobs = self.arguments.jobs or 2 * self.engine.info["NCPU"]
+        # Several cells at once are cheaper than several processes a cell, each of which collects all tests.
+        # Four processes hold as many queues at once as nine default ones' bytes have room for.
+        self.processes = max(1, min(4, 2 * self.engine.info["NCPU"] // min(jobs, len(units) or 1)))
+        # The longest first, so that the end is not one cell's.
+        self.work(sorted(units, key=lambda unit: -len(unit.cell.pythons)), jobs)
         self.work(self.benches(), 1)
 
     def work(self, waiting: list[Unit], workers: int) -> None:
-        changed = threading.Condition()
-        running = 0
         root_runs = False
 
         def take() -> Unit | None:
-            # Two cells of root never at once: they share a uid, and so a byte limit.
-            nonlocal running, root_runs
-            with changed:
+            # Two cells of root never at once: they share a uid, and so a byte limit. None beside the making of its own
+            # image: that of another distribution is made meanwhile.
+            nonlocal root_runs
+            with self.changed:
                 while waiting:
                     for unit in waiting:
-                        if not (unit.root and root_runs):
+                        if not (unit.root and root_runs) and not unit.distros & self.being_made:
                             waiting.remove(unit)
-                            running += 1
+                            self.being_made |= unit.distros - set(self.tags) - set(self.broken_images)
                             root_runs = root_runs or unit.root
                             return unit
-                    changed.wait()
+                    self.changed.wait()
                 return None
 
         def give_back(unit: Unit) -> None:
-            nonlocal running, root_runs
-            with changed:
-                running -= 1
+            nonlocal root_runs
+            with self.changed:
                 root_runs = root_runs and not unit.root
-                changed.notify_all()
+                self.being_made -= unit.distros
+                self.changed.notify_all()
 
         def loop() -> None:
             while True:
@@ -222,8 +234,8 @@ class Runner:
             found.pop("log_tail", None)
 
     def ready_image(self, cell: Cell, distro: tables.Distro) -> str:
-        """Return a distribution's image; the first cell that needs it makes it, the others wait for that."""
-        with self.image_locks[distro.name]:
+        """Return a distribution's image; the first cell that needs it makes it, and runs beside no other that does."""
+        try:
             if distro.name in self.broken_images:
                 raise self.broken_images[distro.name]
             if distro.name not in self.tags:
@@ -240,6 +252,10 @@ class Runner:
                         )
                         raise self.broken_images[distro.name] from None
             return self.tags[distro.name]
+        finally:
+            with self.changed:
+                self.being_made.discard(distro.name)
+                self.changed.notify_all()
 
     def user_of(self, cell: Cell) -> str:
         return "0:0" if cell.profile.user == "root" else f"{self.uids[cell.key]}:{self.uids[cell.key]}"
@@ -314,16 +330,16 @@ class Runner:
     def test(self, cell: Cell, container: Container, version: str, log: TextIO) -> dict[str, Any]:
         name = environment_of(version)
         junit = f"/tmp/{name}.xml"
-        workers = "0" if cell.profile.serial else "2"
+        workers = "0" if cell.profile.serial or self.processes == 1 else str(self.processes)
         options = ["-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={junit}", *self.arguments.pytest]
         command = ["tox", "run", "--skip-pkg-install", "-e", name, "--", *options]
         status, _ = self.step(cell, container, log, f"tests {version}", *command)
         saved = container.get(junit)
-        if saved is None:
+        if not saved:
             return results.tests_of_python(version, None, status or 1)
         kept = self.output / "junit" / f"{cell.file_name}-{name}.xml"
         kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(saved)
+        kept.write_bytes(saved[f"{name}.xml"])
         return {**results.tests_of_python(version, kept, status), "junit": str(kept.relative_to(self.output))}
 
     def bench(self, cell: Cell, container: Container, log: TextIO) -> dict[str, Any]:
@@ -332,11 +348,11 @@ class Runner:
         command = [f"{images.WORK}/.tox/{images.BENCH_ENV}/bin/pytest", "bench", "-p", "no:cacheprovider", *options]
         status, lines = self.step(cell, container, log, "bench", *command)
         saved = container.get("/tmp/bench.json")
-        if saved is None:
+        if not saved:
             return results.bench_of(None, status or 1, "\n".join(lines))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "bench.json")
-            path.write_bytes(saved)
+            path.write_bytes(saved["bench.json"])
             return results.bench_of(path, status, "\n".join(lines))
 
     def run_interop(self, cell: Cell, found: dict[str, Any], log: TextIO) -> None:
@@ -432,7 +448,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--list", action="store_true", help="show the plan and run nothing")
     add("--plan", choices=["github"], help="print the plan as GitHub Actions' job matrix and run nothing")
     add("--resume", action="store_true", help="run what has not passed yet, by the report in the output folder")
-    add("--jobs", type=int, metavar="N", help="cells at once (default: the engine's processors); benchmarks run alone")
+    add("--jobs", type=int, metavar="N", help="cells at once (default: two a processor); benchmarks run alone")
     add("--quick", action="store_true", help="fewer benchmarks and rounds: for a look, not for a claim")
     add(
         "--output", type=Path, default=ROOT / "report", metavar="FOLDER", help="where the report goes (default: report)"
@@ -451,6 +467,13 @@ def parse_arguments() -> argparse.Namespace:
     images_group.add_argument("--index-url", default="", metavar="URL", help="the package index that pip asks")
     images_group.add_argument("--wheelhouse", type=Path, metavar="FOLDER", help="wheels that pip takes first")
     images_group.add_argument("--no-index", action="store_true", help="no index at all: the wheelhouse has everything")
+    images_group.add_argument(
+        "--save-wheelhouse",
+        type=Path,
+        metavar="FOLDER",
+        help="make the chosen distributions' images, put the wheels that they fetched there, and run nothing: what "
+        "--wheelhouse FOLDER --no-index wants where there is no index",
+    )
     images_group.add_argument("--rebuild", action="store_true", help="build images anew that are there already")
     arguments = parser.parse_args()
     for option, path in (("--ca-bundle", arguments.ca_bundle), ("--wheelhouse", arguments.wheelhouse)):
@@ -469,6 +492,21 @@ def show_plan(cells: list[Cell], console: Console) -> None:
             soft_wrap=True,
         )
     console.print(f"{len(cells)} cells", highlight=False)
+
+
+def save_wheelhouse(runner: Runner, folder: Path, complain: Callable[[object], int]) -> int:
+    """Make the images and save their wheels. A wheel that several distributions fetched is one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for distro in {cell.distro.name: cell.distro for cell in runner.cells}.values():
+        log = runner.logs / f"image-{distro.name}.log"
+        complain(f"{distro.name}: make its image (the log: {log})")
+        with open(log, "w", buffering=1) as file:
+            wheels = runner.images.wheels(distro, lambda line: print(line, file=file))
+        for name, content in wheels.items():
+            (folder / name).write_bytes(content)
+        complain(f"{distro.name}: {len(wheels)} wheels")
+    complain(f"{len(list(folder.glob('*.whl')))} wheels in {folder}")
+    return 0
 
 
 def interrupt_once(number: int, frame: object) -> None:
@@ -523,6 +561,14 @@ def main() -> int:
 
     signal.signal(signal.SIGINT, interrupt_once)
     signal.signal(signal.SIGTERM, interrupt_once)
+    if arguments.save_wheelhouse:
+        try:
+            return save_wheelhouse(runner, arguments.save_wheelhouse, complain)
+        except EngineError as error:
+            return complain(error)
+        except KeyboardInterrupt:
+            complain(f"stopped; {runner.engine.remove_all()} containers removed")
+            return 130
     stopped = False
     for cell in cells:
         (arguments.output / runner.found[cell.key]["log"]).unlink(missing_ok=True)

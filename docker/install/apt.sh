@@ -8,8 +8,9 @@ for version in $PYTHONS; do
     packages="$packages python$version python$version-dev python$version-venv"
 done
 apt-get update
+# An image that breaks half-way is thrown away, so dpkg need not sync every file.
 # shellcheck disable=SC2086  # a list
-apt-get install --yes --no-install-recommends $packages
+apt-get install --yes --no-install-recommends --option Dpkg::Options::=--force-unsafe-io $packages
 rm -rf /var/lib/apt/lists/*
 
 # Ubuntu's image has a user of its own with this number.

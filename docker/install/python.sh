@@ -20,7 +20,8 @@ export PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 for version in $PYTHONS; do
     "python$version" -m venv /tmp/pip
     /tmp/pip/bin/pip install --quiet --upgrade pip
-    /tmp/pip/bin/pip wheel --quiet --wheel-dir wheels --requirement requirements.txt
+    # pip and tox too: --save-wheelhouse has what --no-index needs to come this far.
+    /tmp/pip/bin/pip wheel --quiet --wheel-dir wheels pip tox --requirement requirements.txt
     # A peer of the benchmarks that cannot be had here is left out there, and the report says so.
     while read -r peer; do
         /tmp/pip/bin/pip wheel --quiet --wheel-dir wheels --no-deps "$peer" || echo "no $peer for Python $version here"
