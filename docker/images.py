@@ -172,7 +172,15 @@ class Images:
                 make = f"tox run --notest --skip-missing-interpreters=false -e {names}"
                 add = f".tox/{BENCH_ENV}/bin/python -m pip install --quiet --no-deps"
                 peers = f'while read -r peer; do {add} "$peer" || :; done </opt/matrix/{PEERS}.txt'
-                command = f"umask 0; {make} && {peers}; status=$?; chmod -R a+rwX .tox; exit $status"
+                # The tests are compiled once here, not in every cell.
+                environments = " ".join(map(environment_of, distro.pythons))
+                collect = (
+                    f"for name in {environments}; do .tox/$name/bin/pytest --collect-only -qq -p no:cacheprovider"
+                    " || exit; done"
+                )
+                command = (
+                    f"umask 0; {make} && {{ {peers}; }} && ({collect}); status=$?; chmod -R a+rwX .tox; exit $status"
+                )
                 status = container.run(["sh", "-c", command], log)
                 if status != 0:
                     raise EngineError(f"tox could not make its environments on {distro.name}: exit status {status}")
