@@ -8,24 +8,26 @@ queue has to live for it. (The kernel's side: ipc/mqueue.c, do_mq_notify().)
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import itertools
 import os
-import select
-import signal
-import struct
-import threading
+import sys
+import time
 
 from . import _mqueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any, Callable
 
     from .queue import MessageQueue, _Notification
+else:
+    import _signal as signal  # the same functions without the enums, which most programs never need
 
-# What the kernel sends: the cookie that was given with the request, its last byte saying how the request ended.
-_COOKIE = struct.Struct("=Q23xB")
+# What the kernel sends: the 32 bytes that were given with the request, the last one saying how the request ended.
+_COOKIE = 32
 _WOKEN_UP = 1
 # Seconds that a listener stays when there is no request: a callback that asks again finds it there.
 _LINGER = 1.0
@@ -34,6 +36,8 @@ _RETRY = 0.05
 # Requests a socket. The kernel keeps room in it for the answer of each, some 270 of them by default, and lets a request
 # that finds none wait for another's end.
 _ROOM = 128
+# What wakes a listener: eventfd(2).
+_ONE = (1).to_bytes(8, sys.byteorder)
 
 
 class _Request:
@@ -56,73 +60,103 @@ class _Request:
 class _Listener:
     """A socket, and the thread that reads it. A process has one, or as many as its requests need."""
 
-    def __init__(self) -> None:
-        self.requests: dict[int, _Request] = {}
-        # Callbacks whose time has come, when no thread could be started.
-        self.late: list[_Request] = []
+    def __init__(self, ticket: int, request: _Request) -> None:
+        self.requests: dict[int, _Request] = {ticket: request}
+        self.cookies: list[bytes] = []
+        # Callbacks whose time has come.
+        self.due: list[_Request] = []
         self.socket = _mqueue.open_notice_socket()
         try:
-            threading.Thread(target=self._listen, name="posix_ipc_swig listener", daemon=True).start()
+            self.wake = _mqueue.open_wake_counter()
         except BaseException:
             os.close(self.socket)
             raise
+        # The thread takes it; or else who could not start the thread, and closes what it would have closed.
+        self._descriptors = [(self.socket, self.wake)]
+        try:
+            _start_thread(self._listen, "posix_ipc_swig listener")
+        except BaseException:
+            # Even so there may be a thread: a signal handler raised this.
+            for descriptors in self._descriptors[:]:
+                self._descriptors.remove(descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            raise
 
-    def has_room(self) -> bool:
-        if len(self.requests) >= _ROOM:
-            self.answer_all()  # many may be over, with their cookies unread
-        return len(self.requests) < _ROOM
-
-    def answer_all(self) -> None:
-        """Read the cookies that have come. Any thread may: each cookie is read once."""
-        while True:
-            try:
-                cookie = os.read(self.socket, _COOKIE.size)
-            except BlockingIOError:
-                return
-            ticket, how = _COOKIE.unpack(cookie)
-            request = self.requests.pop(ticket, None)
-            if request is not None and how == _WOKEN_UP and not _start_callback(request):
-                self.late.append(request)
+    def collect(self) -> None:
+        """Read the cookies that have come. Any thread may; nothing is lost when a signal handler raises meanwhile."""
+        try:
+            self.cookies.extend(map(os.read, itertools.repeat(self.socket), itertools.repeat(_COOKIE)))
+        except BlockingIOError:
+            return
 
     def _listen(self) -> None:
+        import select
+
+        try:
+            self._descriptors.pop()
+        except IndexError:
+            return
         # Signals are for the program's own threads: one that they all block must stay pending, not end it here.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
+        poll.register(self.wake, select.POLLIN)
         try:
-            while poll.poll(self._patience()) or not self._stop():
-                self.answer_all()
-                while self.late and _start_callback(self.late[0]):
-                    del self.late[0]
+            while True:
+                ready = poll.poll(self._patience())
+                if not ready and self._stop():
+                    return
+                if any(descriptor == self.wake for descriptor, _ in ready):
+                    os.read(self.wake, len(_ONE))
+                self._answer()
         except BaseException:  # somebody closed the socket: requests to come need another
             with _lock:
-                _listeners.remove(self)
+                if self in _listeners:
+                    _listeners.remove(self)
             raise
+
+    def _answer(self) -> None:
+        self.collect()
+        while self.cookies:
+            cookie = self.cookies.pop(0)
+            request = self.requests.pop(int.from_bytes(cookie[:8], sys.byteorder), None)
+            if request is not None and cookie[-1] == _WOKEN_UP:
+                self.due.append(request)
+        while self.due and _start_callback(self.due[0]):
+            del self.due[0]
 
     def _patience(self) -> float | None:
         """How many milliseconds to wait for a cookie; None when one is sure to come."""
-        if self.late:
+        if self.due:
             return _RETRY * 1000
-        with _lock:
-            certain = any(request.armed for request in list(self.requests.values()))
+        certain = any(request.armed for request in list(self.requests.values()))
         return None if certain else _LINGER * 1000
 
     def _stop(self) -> bool:
         """End the listener if it has nothing to listen for."""
         with _lock:
             # First out of sight: a finalizer may run here, and make a request.
-            _listeners.remove(self)
-            if self.requests or self.late:
-                _listeners.append(self)
+            known = self in _listeners
+            if known:
+                _listeners.remove(self)
+            if self.requests or self.cookies or self.due:
+                if known:
+                    _listeners.append(self)
                 return False
             os.close(self.socket)
+            os.close(self.wake)
             return True
 
 
 _listeners: list[_Listener] = []
 _tickets = itertools.count(1)
-# A signal handler or a finalizer may make a request in the midst of another: the lock must let it.
-_lock = threading.RLock()
+# A signal handler or a finalizer may make a request in the midst of another: the lock must let it. And no other lock is
+# taken under it, such as those of threading: a handler may have interrupted who holds that one.
+_lock = _thread.RLock()
+# Threads that are being started.
+_starting = 0
+_ended = False
 
 
 def _enter(request: _Request) -> tuple[_Listener, int]:
@@ -130,52 +164,86 @@ def _enter(request: _Request) -> tuple[_Listener, int]:
     with _lock:
         ticket = next(_tickets)
         for listener in _listeners:
-            if listener.has_room():
-                break
-        else:
-            if _ended:
-                raise RuntimeError("no callback can be asked for: the interpreter is ending")
-            listener = _Listener()
-            _listeners.append(listener)
-        listener.requests[ticket] = request
+            if len(listener.requests) - len(listener.cookies) >= _ROOM:
+                listener.collect()  # many may be over, with their cookies unread
+                os.write(listener.wake, _ONE)
+            if len(listener.requests) - len(listener.cookies) < _ROOM:
+                listener.requests[ticket] = request
+                return listener, ticket
+    listener = _Listener(ticket, request)
+    with _lock:
+        _listeners.append(listener)
     return listener, ticket
+
+
+def _start_thread(target: Callable[[], None], name: str) -> None:
+    """Raises RuntimeError or MemoryError where there is no thread to be had now."""
+    global _starting
+    with _lock:
+        if _ended:
+            raise RuntimeError("no callback can be asked for: the interpreter is ending")
+        _starting += 1
+    try:
+        if _threading_is_here():
+            import threading
+
+            threading.Thread(target=target, name=name, daemon=True).start()
+        else:
+            _thread.start_new_thread(target, ())
+    finally:
+        with _lock:
+            _starting -= 1
+
+
+def _threading_is_here() -> bool:
+    """Import what threads need, which costs more than most programs, which never ask for a callback, need to pay.
+
+    False in a signal handler that has interrupted the main thread in that import: what it has so far is of no use, and
+    there is no waiting for the rest. A thread can wait.
+    """
+    try:
+        import select
+        import threading
+    except (ImportError, AttributeError):  # the same with a module that these need
+        return False
+    return not any(getattr(module.__spec__, "_initializing", False) for module in (select, threading))
+
+
+def _start_callback(request: _Request) -> bool:
+    """False when there is no thread to be had now."""
+    try:
+        _start_thread(request.run, "posix_ipc_swig callback")
+    except (RuntimeError, MemoryError):
+        return _ended
+    return True
 
 
 def _forget_after_fork() -> None:
     """The requests are the parent's, and so are its listeners' threads; this process starts with none."""
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _starting
+    _lock = _thread.RLock()
+    _starting = 0
     for listener in _listeners:
         os.close(listener.socket)
+        os.close(listener.wake)
     _listeners.clear()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-_ended = False
-
-
 def _end() -> None:
-    """Start no more callbacks: a thread that begins while the interpreter ends crashes CPython before 3.12."""
+    """Start no more threads: one that begins while the interpreter ends crashes CPython before 3.12."""
     global _ended
-    with _lock:  # one that is being started has begun by then
+    with _lock:
         _ended = True
+    # Those on their way are there soon. One was never on its way if a signal handler raised just before it.
+    patience = time.monotonic() + 1
+    while _starting and time.monotonic() < patience:
+        time.sleep(0.001)
 
 
 atexit.register(_end)
-
-
-def _start_callback(request: _Request) -> bool:
-    """False when there is no thread to be had now."""
-    with _lock:
-        if _ended:
-            return True
-        try:
-            threading.Thread(target=request.run, name="posix_ipc_swig callback", daemon=True).start()
-        except (RuntimeError, MemoryError):
-            return False
-    return True
 
 
 def request(queue: MessageQueue, notification: _Notification) -> None:

@@ -11,7 +11,7 @@ import weakref
 import pytest
 from helpers import LIMIT, drain, full_count, open_descriptors, wait_until
 
-from posix_ipc_swig import BusyError, MessageQueue, notify, raw
+from posix_ipc_swig import BusyError, MessageQueue, raw
 
 
 @pytest.fixture
@@ -123,7 +123,6 @@ def test_threads_that_replace_each_others_request_are_never_told_of_another_proc
     queue.request_notification()
 
 
-@pytest.mark.skipif("COVERAGE_PROCESS_START" in os.environ, reason="hangs under coverage, cause unknown")
 def test_a_handler_may_make_a_request_in_the_midst_of_another(run_python, queue, make_queue):
     """In a process of its own: it would wait for a lock that it holds itself."""
     output = run_python(
@@ -155,6 +154,82 @@ def test_a_handler_may_make_a_request_in_the_midst_of_another(run_python, queue,
     assert output == "True\n"
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_START" in os.environ, reason="coverage imports threading before the program does")
+@pytest.mark.parametrize("first", ["one.request_notification((came.append, 1))", "import threading"])
+def test_a_handler_may_make_the_first_request_in_the_midst_of_the_import_of_threads(
+    run_python, queue, make_queue, first
+):
+    """Of the one that the main thread's first request makes, or that the program makes itself."""
+    run_python(
+        """
+        import signal, sys, time
+        from posix_ipc_swig import MessageQueue
+
+        class Interrupt:
+            def find_spec(self, name, path, target=None):
+                if name == "_weakrefset":
+                    sys.meta_path.remove(self)
+                    assert sys.modules["threading"].__spec__._initializing
+                    signal.raise_signal(signal.SIGUSR1)
+
+        def handler(number, frame):
+            other.request_notification((came.append, 2))
+            other.send("x")  # before the import goes on
+
+        assert "threading" not in sys.modules
+        sys.modules.pop("_weakrefset", None)
+        sys.meta_path.insert(0, Interrupt())
+        signal.signal(signal.SIGUSR1, handler)
+        came = []
+        with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
+            exec(sys.argv[3])
+            expected = {2}
+            if first_is_a_request := "request" in sys.argv[3]:
+                one.send("x")
+                expected = {1, 2}
+            deadline = time.monotonic() + 30
+            while set(came) < expected:
+                assert time.monotonic() < deadline, came
+                time.sleep(0.001)
+            one.request_notification((came.append, 3))
+            one.receive(0) if first_is_a_request else None
+            one.send("x")
+            while 3 not in came:
+                assert time.monotonic() < deadline, came
+                time.sleep(0.001)
+            assert sorted(came) == [*sorted(expected), 3]
+        """,
+        queue.name,
+        make_queue().name,
+        first,
+    )
+
+
+def test_a_handler_may_make_a_request_while_threading_has_its_lock(run_python, queue, make_queue):
+    """The main thread is in threading when the signal comes; a listener that starts a callback needs the same lock."""
+    run_python(
+        """
+        import signal, sys, threading, time
+        from posix_ipc_swig import MessageQueue
+
+        with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
+            came = []
+            other.request_notification((came.append, "first"))
+            with threading._active_limbo_lock:  # as threading.enumerate() has it
+                other.send("x")  # the listener goes to start a callback, and waits
+                time.sleep(0.2)
+                one.request_notification((came.append, "second"))  # in a handler
+            one.send("x")
+            deadline = time.monotonic() + 30
+            while len(came) < 2:
+                assert time.monotonic() < deadline, came
+                time.sleep(0.001)
+        """,
+        queue.name,
+        make_queue().name,
+    )
+
+
 def test_a_callback_that_finds_no_thread_comes_later(queue, provoked, monkeypatch):
     """RuntimeError from Thread.start(): too many threads just now."""
     refused, came = [], []
@@ -167,7 +242,7 @@ def test_a_callback_that_finds_no_thread_comes_later(queue, provoked, monkeypatc
             super().start()
 
     queue.request_notification((came.append, "late"))
-    monkeypatch.setattr(notify.threading, "Thread", Thread)
+    monkeypatch.setattr(threading, "Thread", Thread)
     provoked()
     wait_until(lambda: came)
     assert (came, len(refused)) == (["late"], 3)
@@ -178,7 +253,7 @@ def test_a_request_for_which_no_listener_can_be_started_leaves_nothing(run_pytho
     run_python(
         """
         import os, sys, threading
-        from posix_ipc_swig import MessageQueue, notify
+        from posix_ipc_swig import MessageQueue
 
         class Thread(threading.Thread):
             def start(self):
@@ -187,7 +262,7 @@ def test_a_request_for_which_no_listener_can_be_started_leaves_nothing(run_pytho
         error = getattr(__builtins__, sys.argv[2])
         with MessageQueue(sys.argv[1]) as queue:
             before = os.listdir("/proc/self/fd")
-            notify.threading.Thread, real = Thread, threading.Thread
+            threading.Thread, real = Thread, threading.Thread
             for _ in range(3):
                 try:
                     queue.request_notification((print, None))
@@ -196,7 +271,7 @@ def test_a_request_for_which_no_listener_can_be_started_leaves_nothing(run_pytho
                 else:
                     raise AssertionError
             assert os.listdir("/proc/self/fd") == before
-            notify.threading.Thread = real
+            threading.Thread = real
             called = threading.Event()
             queue.request_notification((lambda param: called.set(), None))
             queue.send("hello")
@@ -558,9 +633,6 @@ def test_a_request_for_a_callback_as_the_interpreter_ends_is_refused(run_python,
     output = run_python(
         """
         import atexit, sys
-        from posix_ipc_swig import MessageQueue
-
-        queue = MessageQueue(sys.argv[1])
 
         @atexit.register  # before the library's own, so it runs after
         def late():
@@ -570,7 +642,9 @@ def test_a_request_for_a_callback_as_the_interpreter_ends_is_refused(run_python,
                 print(error)
             queue.close()
 
-        import posix_ipc_swig.notify
+        from posix_ipc_swig import MessageQueue
+
+        queue = MessageQueue(sys.argv[1])
         """,
         queue.name,
     )

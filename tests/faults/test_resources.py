@@ -175,7 +175,7 @@ def test_an_operation_leaves_nothing(make_queue, operation):
 
 
 def sockets():
-    return {str(listener.socket) for listener in notify._listeners}
+    return {str(number) for listener in notify._listeners for number in (listener.socket, listener.wake)}
 
 
 def test_threads_that_received_leave_nothing(queue, start_thread):
