@@ -155,8 +155,8 @@ class Runner:
         # Tests wait for a third of their time, so a processor has two of them to do.
         jobs = self.arguments.jobs or 2 * self.engine.info["NCPU"]
         # Several cells at once are cheaper than several processes a cell, each of which collects all tests.
-        # Four processes hold as many queues at once as nine default ones' bytes have room for.
-        self.processes = max(1, min(4, 2 * self.engine.info["NCPU"] // min(jobs, len(units) or 1)))
+        # All processes of a cell share the bytes of nine default queues, so there are two at most.
+        self.processes = max(1, min(2, 2 * self.engine.info["NCPU"] // min(jobs, len(units) or 1)))
         # The longest first, so that the end is not one cell's.
         self.work(sorted(units, key=lambda unit: -len(unit.cell.pythons)), jobs)
         self.work(self.benches(), 1)
