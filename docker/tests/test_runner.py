@@ -15,6 +15,8 @@ from conftest import SYSTEM
 from engine import EngineError, Stopped
 from rich.console import Console
 
+LIMIT = 30
+
 JUNIT = b'<testsuite><testcase classname="tests.test_a" name="test_b" time="0.1"/></testsuite>'
 FAILING = JUNIT.replace(b'time="0.1"/>', b'time="0.1"><failure>no</failure></testcase>')
 BENCH = {
@@ -50,9 +52,11 @@ class FakeContainer:
         pass
 
     def get(self, path):
+        if path == images.WHEELS:
+            return {f"{len(self.engine.built)}-py3-none-any.whl": b"wheel", "shared-py3-none-any.whl": b"wheel"}
         if path.endswith("bench.json"):
-            return json.dumps({"benchmarks": [BENCH]}).encode()
-        return FAILING if self.engine.fails(self, "junit") else JUNIT
+            return {"bench.json": json.dumps({"benchmarks": [BENCH]}).encode()}
+        return {path.rpartition("/")[2]: FAILING if self.engine.fails(self, "junit") else JUNIT}
 
     def commit(self, tag):
         self.engine.here.add(tag)
@@ -193,6 +197,25 @@ def test_an_image_is_made_once_for_all_its_cells(run_matrix):
     assert len(engine.built) == len(set(engine.built)) == 3
 
 
+def test_images_of_several_distributions_are_made_at_once(run_matrix):
+    together = threading.Barrier(3)
+
+    def build(self, tag, context, arguments, log):
+        together.wait(LIMIT)
+        FakeEngine.build(self, tag, context, arguments, log)
+
+    assert run_matrix(*SOME, "--jobs", "3", build=build)[0] == 0
+
+
+def test_the_wheels_of_images_can_be_saved(run_matrix, tmp_path):
+    status, _, engine, output = run_matrix(*SOME, "--save-wheelhouse", str(tmp_path / "wheels"))
+    assert status == 0
+    assert "4 wheels in" in output
+    names = ["1-py3-none-any.whl", "2-py3-none-any.whl", "3-py3-none-any.whl", "shared-py3-none-any.whl"]
+    assert sorted(path.name for path in tmp_path.joinpath("wheels").iterdir()) == names
+    assert (engine.containers, engine.beside) == ([], [])
+
+
 def test_two_cells_of_root_never_run_at_once(run_matrix):
     _, _, engine, _ = run_matrix(*SOME, "--jobs", "6")
     for (_, user), beside in engine.beside:
@@ -210,7 +233,7 @@ def test_cells_of_an_ordinary_user_have_a_uid_each(run_matrix):
 def test_a_benchmark_runs_beside_nothing(run_matrix):
     status, found, engine, _ = run_matrix(*SOME[:-4], "--jobs", "6")
     assert status == 0
-    measured = [beside for (text, _), beside in engine.beside if "bench" in text and "pytest" in text]
+    measured = [beside for (text, _), beside in engine.beside if "--benchmark-json" in text]
     assert len(measured) == 6
     assert measured == [[]] * 6
     assert all("bench" in cell["jobs"] for cell in found["cells"] if not cell.get("other"))
