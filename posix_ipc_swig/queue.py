@@ -59,6 +59,8 @@ class MessageQueue(_mqueue.Queue):
         read: bool = True,
         write: bool = True,
     ) -> None:
+        if self._open_plain(name, flags, mode, max_messages, max_message_size, read, write):
+            return  # most handles, soonest; what follows looks more closely, and says what is wrong
         oflag = _checked_flags(flags, read, write)
         mode = _integer(mode, "mode")
         if not 0 <= mode <= _MODES:
@@ -203,15 +205,6 @@ def _reopen(kind: type[MessageQueue], name: str, flags: int, mode: int, read: bo
 
 
 def _checked_name(name: str | bytes) -> str:
-    # Most names, soonest: opening a queue is little more than this.
-    if (
-        type(name) is str
-        and 3 < len(name) <= _limits.NAME_MAX
-        and name.rfind("/") == 0
-        and name.isascii()
-        and "\0" not in name
-    ):
-        return name
     if not isinstance(name, (str, bytes)):
         raise TypeError(f"name must be str, bytes or None, not {type(name).__name__}")
     text = name if isinstance(name, str) else os.fsdecode(name)
@@ -231,8 +224,6 @@ def _checked_name(name: str | bytes) -> str:
 
 def _checked_flags(flags: int, read: bool, write: bool) -> int:
     """Return mq_open()'s oflag."""
-    if type(flags) is int and flags == 0 and read is True and write is True:  # most handles, soonest
-        return O_RDWR
     if not (read or write):
         raise ValueError("read and write are both False: such a handle could do nothing")
     access = O_RDWR if read and write else O_WRONLY if write else O_RDONLY

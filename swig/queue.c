@@ -1040,18 +1040,57 @@ static int get_attributes(Queue *queue, const char *operation, struct mq_attr *a
     return rc;
 }
 
+/* Open the queue, once for each handle. path: of the name. 0, or an errno, or -1 with an error set.
+ */
+static int open_handle(Queue *queue, const char *path, int oflag, mode_t permissions,
+                       struct mq_attr *attributes, PyObject *name, PyObject *mode)
+{
+    mqd_t mqd;
+    int error, unopened = 0;
+
+    if (LOAD(queue->opened) || !SWAP(queue->opened, unopened, 1)) {
+        PyErr_SetString(PyExc_TypeError, "this handle was opened before; make a new one");
+        return -1;
+    }
+    do {
+        PyThreadState *state = PyEval_SaveThread();
+
+        mqd = open_now(path, oflag, permissions, attributes->mq_maxmsg == 0 ? NULL : attributes);
+        PyEval_RestoreThread(state);
+        error = mqd == (mqd_t)-1 ? errno : 0;
+    } while (error == EINTR && PyErr_CheckSignals() == 0);
+    if (error == 0 && attributes_now(mqd, attributes) < 0) {
+        error = errno;
+        close_now(mqd);
+    }
+    if (error != 0) {
+        STORE(queue->opened, 0);
+        return error == EINTR ? -1 : error;
+    }
+    queue->mqd = mqd;
+    queue->readable = (oflag & O_ACCMODE) != O_WRONLY;
+    queue->writable = (oflag & O_ACCMODE) != O_RDONLY;
+    queue->max_messages = attributes->mq_maxmsg;
+    queue->max_message_size = attributes->mq_msgsize;
+    Py_INCREF(name);
+    queue->name = name;
+    Py_INCREF(mode);
+    queue->mode = mode;
+    STORE(queue->users, 0); /* last: from here on others may use it */
+    COVER_RETURNS(16);      /* a constructor is called from deep within the interpreter */
+    return 0;
+}
+
 PyDoc_STRVAR(open_doc, "_open($self, name, oflag, mode, max_messages, max_message_size, /)\n--\n\n"
                        "mq_open(3), once. A capacity of 0 x 0 is the kernel's default. Returns 0, "
                        "or the errno.");
 
 static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    Queue *queue = (Queue *)self;
     struct mq_attr attributes = {0};
     PyObject *path;
     long oflag, mode;
-    mqd_t mqd;
-    int error, unopened = 0;
+    int error;
 
     if (nargs != 5 || !PyUnicode_Check(args[0]))
         return PyErr_Format(PyExc_TypeError, "_open() takes a name and four numbers");
@@ -1061,39 +1100,57 @@ static PyObject *queue_open(PyObject *self, PyObject *const *args, Py_ssize_t na
     attributes.mq_msgsize = PyLong_AsLong(args[4]);
     if (PyErr_Occurred() || !name_bytes(args[0], &path))
         return NULL;
-    if (LOAD(queue->opened) || !SWAP(queue->opened, unopened, 1)) {
-        Py_DECREF(path);
-        PyErr_SetString(PyExc_TypeError, "this handle was opened before; make a new one");
-        return NULL;
-    }
-    do {
-        PyThreadState *state = PyEval_SaveThread();
-
-        mqd = open_now(PyBytes_AS_STRING(path), (int)oflag, (mode_t)mode,
-                       attributes.mq_maxmsg == 0 ? NULL : &attributes);
-        PyEval_RestoreThread(state);
-        error = mqd == (mqd_t)-1 ? errno : 0;
-    } while (error == EINTR && PyErr_CheckSignals() == 0);
+    if (*PyBytes_AS_STRING(path) != '/')
+        error = EINVAL;
+    else
+        error = open_handle((Queue *)self, PyBytes_AS_STRING(path), (int)oflag, (mode_t)mode,
+                            &attributes, args[0], args[2]);
     Py_DECREF(path);
-    if (error == 0 && attributes_now(mqd, &attributes) < 0) {
-        error = errno;
-        close_now(mqd);
-    }
-    if (error != 0) {
-        STORE(queue->opened, 0);
-        return error == EINTR ? NULL : PyLong_FromLong(error);
-    }
-    queue->mqd = mqd;
-    queue->readable = (oflag & O_ACCMODE) != O_WRONLY;
-    queue->writable = (oflag & O_ACCMODE) != O_RDONLY;
-    queue->max_messages = attributes.mq_maxmsg;
-    queue->max_message_size = attributes.mq_msgsize;
-    Py_INCREF(args[0]);
-    queue->name = args[0];
-    Py_INCREF(args[2]);
-    queue->mode = args[2];
-    STORE(queue->users, 0); /* last: from here on others may use it */
-    return PyLong_FromLong(0);
+    return error < 0 ? NULL : PyLong_FromLong(error);
+}
+
+PyDoc_STRVAR(open_plain_doc, "_open_plain($self, name, flags, mode, max_messages, "
+                             "max_message_size, read, write, "
+                             "/)\n--\n\n"
+                             "Open a queue that is there for reading and writing. False where the "
+                             "constructor's "
+                             "arguments ask for anything else, or\n"
+                             "need looking at, or the kernel refuses.");
+
+/* The name where it is one beyond doubt: short ASCII, with one slash. Or NULL. */
+static const char *plain_name(PyObject *name)
+{
+    const char *text;
+    Py_ssize_t size;
+
+    if (!PyUnicode_CheckExact(name) || !PyUnicode_IS_ASCII(name))
+        return NULL;
+    text = PyUnicode_AsUTF8AndSize(name, &size); /* which cannot fail for ASCII */
+    /* Longer than "/..", at most NAME_MAX. */
+    if (size < 4 || size > 255 || *text != '/' || memchr(text + 1, '/', (size_t)size - 1) != NULL ||
+        strlen(text) != (size_t)size)
+        return NULL;
+    return text;
+}
+
+static PyObject *queue_open_plain(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct mq_attr attributes = {0};
+    const char *path = nargs == 7 ? plain_name(args[0]) : NULL;
+    long mode;
+    int error;
+
+    if (path == NULL || !PyLong_CheckExact(args[1]) || PyObject_IsTrue(args[1]) != 0 ||
+        !PyLong_CheckExact(args[2]) || args[3] != Py_None || args[4] != Py_None ||
+        args[5] != Py_True || args[6] != Py_True)
+        Py_RETURN_FALSE;
+    mode = PyLong_AsLong(args[2]);
+    if (mode == -1)
+        PyErr_Clear();
+    if (mode < 0 || mode > 07777)
+        Py_RETURN_FALSE;
+    error = open_handle((Queue *)self, path, O_RDWR, (mode_t)mode, &attributes, args[0], args[2]);
+    return error < 0 ? NULL : PyBool_FromLong(error == 0);
 }
 
 static void wake_up(int wake)
@@ -1387,6 +1444,7 @@ static PyMethodDef queue_methods[] = {
     {"_await_message", queue_await_message, METH_O, await_doc},
     {"_notify", queue_notify, METH_VARARGS, notify_doc},
     {"_open", (PyCFunction)(void (*)(void))queue_open, METH_FASTCALL, open_doc},
+    {"_open_plain", (PyCFunction)(void (*)(void))queue_open_plain, METH_FASTCALL, open_plain_doc},
     {NULL, NULL, 0, NULL},
 };
 
