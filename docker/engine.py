@@ -195,6 +195,8 @@ class Engine:
                 security_opt=[option for option in profile.security_opt if option != OPEN_PATHS],
                 ipc_mode=f"container:{ipc_of.id}" if ipc_of else "shareable",
                 network_mode="none",
+                # Tests write many small files; some run what they compile.
+                tmpfs={"/tmp": "exec,mode=1777"},
                 init=True,
             )
             if OPEN_PATHS in profile.security_opt:

@@ -329,7 +329,7 @@ class Runner:
 
     def test(self, cell: Cell, container: Container, version: str, log: TextIO) -> dict[str, Any]:
         name = environment_of(version)
-        junit = f"/tmp/{name}.xml"
+        junit = f"{images.WORK}/{name}.xml"  # not in /tmp, which is memory that the engine does not read
         workers = "0" if cell.profile.serial or self.processes == 1 else str(self.processes)
         options = ["-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={junit}", *self.arguments.pytest]
         command = ["tox", "run", "--skip-pkg-install", "-e", name, "--", *options]
@@ -344,10 +344,10 @@ class Runner:
 
     def bench(self, cell: Cell, container: Container, log: TextIO) -> dict[str, Any]:
         rounds = results.BENCH_QUICK if self.arguments.quick else results.BENCH_FULL
-        options = ["-rs", "--benchmark-json=/tmp/bench.json", *rounds]
+        options = ["-rs", f"--benchmark-json={images.WORK}/bench.json", *rounds]
         command = [f"{images.WORK}/.tox/{images.BENCH_ENV}/bin/pytest", "bench", "-p", "no:cacheprovider", *options]
         status, lines = self.step(cell, container, log, "bench", *command)
-        saved = container.get("/tmp/bench.json")
+        saved = container.get(f"{images.WORK}/bench.json")
         if not saved:
             return results.bench_of(None, status or 1, "\n".join(lines))
         with tempfile.TemporaryDirectory() as folder:
