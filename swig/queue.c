@@ -585,7 +585,9 @@ PyDoc_STRVAR(receive_doc, "receive($self, /, timeout=None)\n--\n\n"
                           "Returns (message, priority): bytes and int.\n"
                           "Raises BusyError when nothing came, PermissionsError when the handle "
                           "may not read, ExistentialError when it is\n"
-                          "closed.\n"
+                          "closed. MemoryError where none is left for a message that the kernel "
+                          "has given already, which is lost;\n"
+                          "receive_into() has it in the buffer even then.\n"
                           "POSIX.1-2017, mq_receive(); a timeout is measured on the monotonic "
                           "clock.");
 
@@ -792,7 +794,9 @@ PyDoc_STRVAR(receive_many_doc, "receive_many($self, /, limit=None, timeout=None)
                                "Returns a list of (message, priority), never empty.\n"
                                "Raises as receive() does. An exception that a signal handler "
                                "raises during the call carries the\n"
-                               "messages that had come as its attribute `received`: none is lost.\n"
+                               "messages that had come as its attribute `received`: none is lost. "
+                               "A MemoryError carries them too, all\n"
+                               "but the one that it left no room for.\n"
                                "POSIX.1-2017, mq_receive().");
 
 static PyObject *queue_receive_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
