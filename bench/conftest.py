@@ -7,9 +7,10 @@ subject's: its timer replays the durations that were measured.
 from __future__ import annotations
 
 import statistics
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 import table
@@ -72,11 +73,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> No
 
 
 @pytest.fixture(scope="session")
-def loop_program(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+def loop_program() -> Iterator[Path | None]:
     """Return the C loop, compiled, or None where there is no compiler."""
-    if compiler() is None:
-        return None
-    return compile_loop(tmp_path_factory.mktemp("loop"))
+    # Not pytest's own folder: that is named after the user, and in a user namespace everyone is root.
+    with tempfile.TemporaryDirectory() as folder:
+        yield None if compiler() is None else compile_loop(Path(folder))
 
 
 @pytest.fixture(scope="session")
