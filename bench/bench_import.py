@@ -29,6 +29,7 @@ class Start:
 
     def __init__(self, version: str, module: str | None, case: Case) -> None:
         self.version = version
+        self.samples: list[int] = []
         if module is not None and importlib.util.find_spec(module) is None:
             raise ImportError(f"No module named {module!r}")
         # Isolated: the folder that it starts in is no source tree.

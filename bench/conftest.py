@@ -7,9 +7,10 @@ subject's: its timer replays the durations that were measured.
 from __future__ import annotations
 
 import statistics
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 import table
@@ -21,6 +22,8 @@ from subjects import LeftOut, Loop, Maker, Subject, compile_loop, compiler
 
 # What leaves one of ours out of a case: more than a limit allows. A peer may have reasons of its own.
 REASONS = (LeftOut, OSError)
+# Of single calls: half of them, nine in ten, ...
+SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,11 +73,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> No
 
 
 @pytest.fixture(scope="session")
-def loop_program(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+def loop_program() -> Iterator[Path | None]:
     """Return the C loop, compiled, or None where there is no compiler."""
-    if compiler() is None:
-        return None
-    return compile_loop(tmp_path_factory.mktemp("loop"))
+    # Not pytest's own folder: that is named after the user, and in a user namespace everyone is root.
+    with tempfile.TemporaryDirectory() as folder:
+        yield None if compiler() is None else compile_loop(Path(folder))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +99,7 @@ class Outcome:
     version: str
     durations: list[float]
     beside: dict[str, Outcome]
+    samples: list[int]
 
     def ratio_to(self, other: str) -> float | None:
         """Return the median of the ratios of rounds that ran side by side."""
@@ -109,6 +113,18 @@ class Outcome:
         if other not in self.beside:
             return None
         return statistics.median(mine - theirs for mine, theirs in zip(self.durations, self.beside[other].durations))
+
+    def spread(self) -> list[tuple[float, int]] | None:
+        """Return (share of the calls, nanoseconds that none of these exceeds), where single calls were timed.
+
+        A share is left out that fewer than ten calls exceed: what one interruption does is no figure. The last is all.
+        """
+        if not self.samples:
+            return None
+        ordered = sorted(self.samples)
+        count = len(ordered)
+        shares = [share for share in SHARES if count * (1 - share) >= 10]
+        return [*((share, ordered[int(count * share)]) for share in shares), (1.0, ordered[-1])]
 
 
 class Measurements:
@@ -146,7 +162,8 @@ class Measurements:
                 try:
                     subjects[name] = make(case)
                     times[name] = calibrated(subjects[name], self.round_time * case.slowness)
-                    measured[name] = Outcome(subjects[name].version, [], measured)
+                    subjects[name].samples.clear()
+                    measured[name] = Outcome(subjects[name].version, [], measured, subjects[name].samples)
                 except Exception as error:
                     if name in (OURS, RAW) and not isinstance(error, REASONS):
                         raise
@@ -230,6 +247,8 @@ def report(
             "ratio_to_posix_ipc": outcome.ratio_to(PEER),
             "over_floor_ns": None if over is None else round(over * 1e9, 1),
             "instructions": instructions.get((case.name, subject)),
+            "calls": len(outcome.samples) or None,
+            "spread_ns": outcome.spread(),
         }
         if subject == OURS and case.target is not None:
             info.update((f"target_{key}", value) for key, value in asdict(case.target).items())

@@ -4,8 +4,9 @@
  *
  * Sizes in bytes. SECONDS: a timeout as C programs give one, a deadline on the wall clock computed
  * for each call; 0 for none. For each line on its input, a number, it does the question's work that
- * many times and prints the nanoseconds that each took, so that whoever drives it can take turns
- * between this and others. The queues are its own and have no names by the time it is asked.
+ * many times and prints the nanoseconds that each took (the mean; then, where the question is of
+ * each, all of them), so that whoever drives it can take turns between this and others. The queues
+ * are its own and have no names by the time it is asked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@ static char spare_name[64];
 static struct timespec start; /* set again by what has to start others first */
 static sem_t called;
 static pthread_barrier_t start_line;
+static long *each; /* nanoseconds of every time, where these are asked for */
 
 static void stop(const char *what)
 {
@@ -108,6 +110,35 @@ static void pairs(long times)
     for (long i = 0; i < times; i++) {
         put(there);
         get(there);
+    }
+}
+
+static long since(const struct timespec *then)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (time.tv_sec - then->tv_sec) * 1000000000 + time.tv_nsec - then->tv_nsec;
+}
+
+static void make_room_for_each(long times)
+{
+    free(each);
+    each = calloc((size_t)times, sizeof *each);
+    if (each == NULL)
+        stop("calloc");
+}
+
+static void each_pair(long times)
+{
+    struct timespec before;
+
+    make_room_for_each(times);
+    for (long i = 0; i < times; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        put(there);
+        get(there);
+        each[i] = since(&before);
     }
 }
 
@@ -273,6 +304,18 @@ static void ask(long times)
     }
 }
 
+static void ask_each(long times)
+{
+    struct timespec before;
+
+    for (long i = 0; i < times; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        put(there);
+        get(back);
+        each[i] = since(&before);
+    }
+}
+
 static void send_all(long times)
 {
     for (long i = 0; i < times; i++)
@@ -321,6 +364,12 @@ static void ping_pong(long times)
     with_others(ask, answer, 1, times);
 }
 
+static void each_ping_pong(long times)
+{
+    make_room_for_each(times);
+    with_others(ask_each, answer, 1, times);
+}
+
 static void one_way(long times)
 {
     with_others(send_all, receive_all, 1, times);
@@ -343,6 +392,7 @@ static const struct {
     void (*work)(long);
 } questions[] = {
     {"pairs", pairs},
+    {"each pair", each_pair},
     {"batches", batches},
     {"refused receives", refused_receives},
     {"refused sends", refused_sends},
@@ -354,6 +404,7 @@ static const struct {
     {"callbacks", callbacks},
     {"threads", threads},
     {"ping-pong", ping_pong},
+    {"each ping-pong", each_ping_pong},
     {"one way", one_way},
     {"many to one", many_to_one},
     {"one to many", one_to_many},
@@ -380,7 +431,7 @@ int main(int argc, char **argv)
     room_size = strtoul(argv[4], NULL, 10);
     seconds = strtol(argv[5], NULL, 10);
     there = make_queue("there", strtol(argv[3], NULL, 10));
-    if (strcmp(argv[1], "ping-pong") == 0)
+    if (strstr(argv[1], "ping-pong") != NULL)
         back = make_queue("back", strtol(argv[3], NULL, 10));
     room = calloc(1, room_size);
     if (room == NULL)
@@ -402,9 +453,12 @@ int main(int argc, char **argv)
         clock_gettime(CLOCK_MONOTONIC, &start);
         questions[question].work(times);
         clock_gettime(CLOCK_MONOTONIC, &end);
-        printf("%.2f\n",
+        printf("%.2f",
                ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) /
                    (double)times);
+        for (long i = 0; each != NULL && i < times; i++)
+            printf(" %ld", each[i]);
+        printf("\n");
         fflush(stdout);
     }
     if (strcmp(argv[1], "opens") == 0)

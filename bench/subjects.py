@@ -23,6 +23,8 @@ class LeftOut(Exception):
 
 class Subject(Protocol):
     version: str
+    # Nanoseconds that single calls took, where each was timed.
+    samples: list[int]
 
     def round(self, times: int) -> float: ...
 
@@ -38,12 +40,22 @@ def compile_timer(statement: str, names: dict[str, Any], before: str = "pass") -
     return timeit.Timer(statement, setup, timer=time.perf_counter, globals={"values": tuple(names.values())})
 
 
+def each_timed(statement: str) -> str:
+    """Return the statement with a clock around it."""
+    return f"start = clock()\n{statement.strip()}\nadd(clock() - start)"
+
+
+def clock_names(samples: list[int]) -> dict[str, Any]:
+    return {"clock": time.perf_counter_ns, "add": samples.append}
+
+
 class InOneProcess:
     """A statement that sends and receives here."""
 
     def __init__(self, subject: str, statement: str, before: str, case: Case) -> None:
         kind = PEERS[subject]
         self.version = kind.version()
+        self.samples: list[int] = []
         if kind.room is not None and case.size > kind.room:
             raise LeftOut(f"{subject} holds no more than {kind.room} bytes: one process would wait for itself")
         self.channel = kind(case)
@@ -55,6 +67,7 @@ class InOneProcess:
                 "timeout": case.timeout,
                 "case": case,
                 **self.channel.names(),
+                **clock_names(self.samples),
             }
             self.timer = compile_timer(statement, names, before)
         except BaseException:
@@ -87,6 +100,7 @@ class InThreads:
     def __init__(self, subject: str, send: str, receive: str, crowd: int, case: Case) -> None:
         kind = PEERS[subject]
         self.version = kind.version()
+        self.samples: list[int] = []
         self.channel = kind(case)
         names = {"message": case.message, **self.channel.names()}
         ends = [{"sender": self.channel.sender()}, {"receiver": self.channel.receiver()}]
@@ -129,6 +143,7 @@ class InProcesses:
     def __init__(self, subject: str, mine: str, theirs: str, crowd: int, case: Case) -> None:
         kind = PEERS[subject]
         self.version = kind.version()
+        self.samples: list[int] = []
         if crowd > 1 and not kind.shared:
             raise LeftOut(f"{subject} has one sender and one receiver")
         self.crowd = crowd
@@ -147,7 +162,8 @@ class InProcesses:
                 end.close()
                 self.processes.append(process)
                 self.lines.append(line)
-            self.timer = compile_timer(mine, self._names(case, mine_is_here=True))
+            names = {**self._names(case, mine_is_here=True), **clock_names(self.samples)}
+            self.timer = compile_timer(mine, names)
         except BaseException:
             self.close()
             raise
@@ -198,6 +214,7 @@ class Loop:
 
     def __init__(self, program: Path, case: Case) -> None:
         self.version = compiler_version()
+        self.samples: list[int] = []
         numbers = (case.size, case.max_messages, case.max_message_size, case.timeout or 0)
         self.process = subprocess.Popen(
             [str(program), case.work, *map(str, numbers)],
@@ -219,7 +236,9 @@ class Loop:
         if not line:
             _, complaint = self.process.communicate()
             raise LeftOut(f"the C loop ended with status {self.process.returncode}: {complaint.strip()}")
-        return float(line) * 1e-9
+        mean, *each = line.split()
+        self.samples += map(int, each)
+        return float(mean) * 1e-9
 
     def close(self) -> None:
         if self.process.poll() is None:

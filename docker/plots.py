@@ -10,7 +10,7 @@ import matplotlib
 import matplotlib.pyplot as pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, StrMethodFormatter
 
 # No window, whatever the machine has.
 matplotlib.use("svg")
@@ -88,6 +88,27 @@ def lines(series: dict[str, dict[float, float]], x_label: str, y_label: str) -> 
         axes.minorticks_off()
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        legend(figure, axes, len(series))
+        return svg_of(figure)
+
+
+def tails(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> str:
+    """Draw a line a subject: the share of its calls that took longer than so many nanoseconds. points: (share, ns)."""
+    with pyplot.rc_context({**STYLE, "axes.grid.axis": "both"}):
+        figure, axes = empty()
+        for subject, points in series.items():
+            colour = colour_of(subject, list(series))
+            shown = [(ns, 1 - share) for share, ns in points if share < 1]
+            axes.plot(*zip(*shown), color=colour, label=subject)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+        axes.tick_params(axis="x", labelrotation=30)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         legend(figure, axes, len(series))

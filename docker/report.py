@@ -247,6 +247,39 @@ def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
         }
 
 
+# Of single calls, and what the page calls them.
+SHARES = {0.5: "half within", 0.9: "90 % within", 0.99: "99 % within", 0.999: "99.9 % within", 1.0: "slowest"}
+
+
+def single_calls(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+    """Yield a plot a case of which single calls were timed: how many were slow, and how slow."""
+    spread = [row for row in rows if row.get("spread_ns")]
+    for case in dict.fromkeys(row["case"] for row in spread):
+        of_case = {row["subject"]: row for row in spread if row["case"] == case}
+        subjects = subjects_of(list(of_case.values()))
+        unit = of_case[subjects[0]].get("unit", "an operation")
+        yield {
+            "title": f"How single calls are spread: {case}",
+            "svg": plots.tails(
+                {subject: of_case[subject]["spread_ns"] for subject in subjects}, f"ns, {unit}", "took longer"
+            ),
+            "caption": f"Share of calls that took longer, on {where}; left is better, and both axes are logarithmic.",
+            "corner": "ns, subject",
+            "columns": [*SHARES.values(), "calls"],
+            "rows": [
+                {
+                    "name": f"{subject} {of_case[subject]['version']}",
+                    "figures": [
+                        *(nanoseconds(dict(map(tuple, of_case[subject]["spread_ns"])).get(share)) for share in SHARES),
+                        f"{of_case[subject]['calls']:,}",
+                    ],
+                }
+                for subject in subjects
+            ],
+            "folded": False,
+        }
+
+
 def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     """Yield a plot a question, its smallest size, over the distributions, under one profile."""
     profile = cells[0][0]["profile"]
@@ -308,7 +341,10 @@ def speed(report: Report) -> Any:
     first, job = next((one for one in cells if one[1]["rows"]), cells[0])
     where = title_of(report, first)
     rows = job["rows"]
-    figures = [*peers(rows, where), *by_size(rows, where), *by_distribution(report, cells)] if rows else []
+    figures = []
+    if rows:
+        figures += [*peers(rows, where), *single_calls(rows, where), *by_size(rows, where)]
+        figures += by_distribution(report, cells)
     return {
         "many": many,
         "figures": figures,

@@ -101,8 +101,8 @@ def test_dark_mode_is_dark_and_can_be_read(folder, open_page):
 def test_plots_take_the_pages_colours_and_have_their_numbers_under_them(folder, open_page):
     page = open_page(folder / "index.html", dark=True)
     figures = page.locator("#speed ~ figure")
-    # Peers, by size, by distribution.
-    assert figures.count() == 3
+    # Peers, single calls, by size, by distribution.
+    assert figures.count() == 4
     for figure in figures.all():
         assert figure.locator("svg").is_visible()
         assert figure.evaluate("element => element.nextElementSibling.querySelectorAll('td').length") >= 4
