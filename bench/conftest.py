@@ -6,7 +6,11 @@ subject's: its timer replays the durations that were measured.
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 import statistics
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +26,8 @@ from subjects import LeftOut, Loop, Maker, Subject, compile_loop, compiler
 
 # What leaves one of ours out of a case: more than a limit allows. A peer may have reasons of its own.
 REASONS = (LeftOut, OSError)
+# Seconds until a case that hangs says where.
+HANG = 120
 # Of single calls: half of them, nine in ten, ...
 SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
@@ -47,6 +53,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # By a signal: pytest's own faulthandler_timeout runs a thread, and in a process that has threads each system call
+    # costs 25 ns more than in the C loop. To the terminal: what tests write is captured.
+    faulthandler.register(signal.SIGALRM, file=os.dup(sys.__stderr__.fileno()))
     config.addinivalue_line("markers", "rounds(divisor): take that many times fewer rounds")
 
 
@@ -229,7 +238,11 @@ def report(
         if wanted is not None:
             makers = {name: make for name, make in makers.items() if name in (*wanted, BARE)}
         marker = request.node.get_closest_marker("rounds")
-        outcome = measurements.of(case, makers, marker.args[0] if marker else 1)[subject]
+        signal.alarm(HANG)
+        try:
+            outcome = measurements.of(case, makers, marker.args[0] if marker else 1)[subject]
+        finally:
+            signal.alarm(0)
         if isinstance(outcome, str):
             pytest.skip(outcome)
         floor = BARE if BARE in makers else FLOOR
