@@ -5,8 +5,8 @@
 #define POSIX_IPC_SWIG_KERNEL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mqueue.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,13 +28,17 @@ static int returns_are_dear;
 
 static inline void look_at_returns(void)
 {
-    FILE *file = fopen("/sys/devices/system/cpu/vulnerabilities/spec_rstack_overflow", "re");
-    char line[80];
+    char text[80];
+    ssize_t size;
+    int file =
+        open("/sys/devices/system/cpu/vulnerabilities/spec_rstack_overflow", O_RDONLY | O_CLOEXEC);
 
-    if (file == NULL)
+    if (file < 0)
         return;
-    returns_are_dear = fgets(line, sizeof line, file) != NULL && strstr(line, "afe RET") != NULL;
-    fclose(file);
+    size = read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    returns_are_dear = strstr(text, "afe RET") != NULL;
 }
 
 /* A shadow stack, where there is one, must forget the calls too. */
