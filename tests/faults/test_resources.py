@@ -146,7 +146,7 @@ OPERATIONS = {
 
 def keeps_what_is_freed():
     """Whether memory is checked by a tool that holds on to it for a while, to see who uses it."""
-    return "libasan" in os.environ.get("LD_PRELOAD", "") or "libtsan" in os.environ.get("LD_PRELOAD", "")
+    return "libasan" in os.environ.get("LD_PRELOAD", "") or "TSAN_OPTIONS" in os.environ
 
 
 def resident():
