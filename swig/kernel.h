@@ -34,7 +34,7 @@ static inline void look_at_returns(void)
     if (file == NULL)
         return;
     returns_are_dear = fgets(line, sizeof line, file) != NULL && strstr(line, "afe RET") != NULL;
-    fclose(file);
+    (void)fclose(file); /* only read */
 }
 
 /* A shadow stack, where there is one, must forget the calls too. */

@@ -1340,7 +1340,7 @@ static PyObject *get_constant(PyObject *self, void *offset)
 
 static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct mq_attr attributes;
+    struct mq_attr attributes = {0};
 
     if (get_attributes((Queue *)self, "property", &attributes) < 0)
         return NULL;
@@ -1349,7 +1349,7 @@ static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_block(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct mq_attr attributes;
+    struct mq_attr attributes = {0};
 
     if (get_attributes((Queue *)self, "property", &attributes) < 0)
         return NULL;
