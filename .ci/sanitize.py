@@ -3,6 +3,11 @@
     python .ci/sanitize.py FOLDER address|thread|valgrind [pytest arguments]
 
 Run by tox, in its environment: the wheel built here takes the place of the package. FOLDER is for what is built.
+
+ThreadSanitizer has to see the interpreter's locks, so it needs a CPython that is built with it. TSAN_PYTHON names one,
+made from CPython's source by
+    CC=clang ./configure --disable-gil --with-thread-sanitizer --with-ensurepip=install && make && make install
+Without it that part says that it is not run. It gets an environment of its own, in FOLDER.
 """
 
 from __future__ import annotations
@@ -24,9 +29,13 @@ FLAGS = {
 NOT_HERE = "not test_c_sources and not typing and not packaging and not (test_limits and high)"
 LEFT_OUT = {
     "address": NOT_HERE,
-    "thread": NOT_HERE,
+    # The C library's own threads for SIGEV_THREAD: ThreadSanitizer does not know them, and at times stops at a check of
+    # its own (tsan_interceptors_posix.cpp).
+    "thread": "not raw_callback_on_its_way",
     "valgrind": "",
 }
+# What has threads; the rest of the suite has one.
+THREADS = ("tests/faults", "tests/test_threads.py", "tests/test_notification.py", "tests/test_closing.py")
 
 
 def compiler() -> str:
@@ -44,10 +53,10 @@ def runtime(name: str) -> str:
     return path.strip()
 
 
-def build(kind: str, folder: Path) -> None:
+def build(kind: str, folder: Path, python: str = sys.executable, cc: str = "") -> None:
     shutil.rmtree(folder, ignore_errors=True)
     environment = os.environ | {
-        "CC": compiler(),
+        "CC": cc or compiler(),
         "CFLAGS": f"-g -O1 -fno-omit-frame-pointer {FLAGS[kind]}",
         "LDFLAGS": FLAGS[kind],
     }
@@ -69,30 +78,56 @@ def build(kind: str, folder: Path) -> None:
             shutil.copytree(place, source / name)
         else:
             shutil.copy(place, source / name)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(source)]
+    command = [python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(source)]
     subprocess.run(command, env=environment, check=True)
+
+
+def thread_python(folder: Path) -> tuple[str, str]:
+    """An environment of TSAN_PYTHON with what the tests need: its Python, and the compiler that made it."""
+    base = os.environ.get("TSAN_PYTHON")
+    if not base:
+        print("ThreadSanitizer: not run, TSAN_PYTHON names no CPython that is built with it (see .ci/sanitize.py)")
+        sys.exit(0)
+    ask = "import sysconfig; print(sysconfig.get_config_var('CFLAGS')); print(sysconfig.get_config_var('CC'))"
+    told = subprocess.run([base, "-I", "-c", ask], capture_output=True, text=True, check=True).stdout.splitlines()
+    if "-fsanitize=thread" not in told[0]:
+        sys.exit(f"{base} is not built with ThreadSanitizer (./configure --with-thread-sanitizer)")
+    os.environ["TSAN_OPTIONS"] = "report_bugs=0"  # installing is not what is looked at
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([base, "-m", "venv", str(folder)], check=True)
+        # The newest hypothesis that needs no Rust toolchain where there is no wheel.
+        needed = ("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis<6.140")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *needed], check=True)
+    return str(python), told[1].split()[0]
 
 
 def main() -> None:
     folder, kind, *arguments = sys.argv[1:]
-    build(kind, Path(folder, kind))
-    environment = os.environ | {"PYTHONMALLOC": "malloc", "PYTHONDEVMODE": "0"}
+    python, cc = thread_python(Path(folder, "thread-python")) if kind == "thread" else (sys.executable, "")
+    build(kind, Path(folder, kind), python, cc)
+    environment = os.environ | {"PYTHONDEVMODE": "0"}
+    if kind != "thread":  # free-threaded CPython has one allocator only
+        environment["PYTHONMALLOC"] = "malloc"
     # The script: `-m pytest` would put the source tree, where nothing is built, on the path.
-    pytest = [str(Path(sys.executable).with_name("pytest")), "-p", "no:cacheprovider", "-p", "no:faulthandler"]
+    pytest = [str(Path(python).with_name("pytest")), "-p", "no:cacheprovider", "-p", "no:faulthandler"]
     if kind == "valgrind":
         if shutil.which("valgrind") is None:
-            sys.exit("valgrind is not installed")
+            print("valgrind: not run, it is not installed")
+            return
         # With PYTHONMALLOC=malloc all memory is seen; leaks are not looked for: Python keeps objects to its end.
         command = ["valgrind", "--error-exitcode=99", "--quiet", "--leak-check=no", "--track-fds=no"]
         command += [f"--suppressions={ROOT / '.ci' / 'valgrind.supp'}", sys.executable, "-X", "faulthandler"]
         command += [str(ROOT / "tests" / "memcheck.py")]
+    elif kind == "thread":
+        # Children of a fork may start threads: the tests do, and so do programs.
+        environment["TSAN_OPTIONS"] = f"exitcode=66:die_after_fork=0:suppressions={ROOT / '.ci' / 'tsan.supp'}"
+        command = [*pytest, "-k", LEFT_OUT[kind], *(arguments or ["-q", "-n", "2", "--timeout", "900", *THREADS])]
     else:
-        name = {"address": "libasan.so", "thread": "libtsan.so"}[kind]
-        environment["LD_PRELOAD"] = runtime(name)
+        environment["LD_PRELOAD"] = runtime("libasan.so")
         # Python keeps objects to its end: leaks are for tests/faults/test_resources.py.
         environment["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1"
         environment["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
-        environment["TSAN_OPTIONS"] = f"exitcode=66:suppressions={ROOT / '.ci' / 'tsan.supp'}"
         command = [*pytest, "-k", LEFT_OUT[kind], *(arguments or ["-q", "-n", "auto"])]
     print(*command, flush=True)
     sys.exit(subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode)

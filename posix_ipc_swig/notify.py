@@ -62,9 +62,9 @@ class _Listener:
 
     def __init__(self, ticket: int, request: _Request) -> None:
         self.requests: dict[int, _Request] = {ticket: request}
-        self.cookies: list[bytes] = []
-        # Callbacks whose time has come.
-        self.due: list[_Request] = []
+        self.cookies: dict[bytes, None] = {}  # read and not yet looked at, in their order
+        # Callbacks whose time has come, by their tickets.
+        self.due: dict[int, _Request] = {}
         self.socket = _mqueue.open_notice_socket()
         try:
             self.wake = _mqueue.open_wake_counter()
@@ -84,9 +84,23 @@ class _Listener:
             raise
 
     def collect(self) -> None:
-        """Read the cookies that have come. Any thread may; nothing is lost when a signal handler raises meanwhile."""
+        """Read the cookies that have come. Any thread may that has the lock.
+
+        A signal handler may raise between any two steps, or collect itself: each step can be done again.
+        """
+        self._read()
+        for cookie in list(self.cookies):
+            ticket = int.from_bytes(cookie[:8], sys.byteorder)
+            request = self.requests.get(ticket)
+            if request is not None and cookie[-1] == _WOKEN_UP:
+                self.due[ticket] = request
+            self.requests.pop(ticket, None)
+            self.cookies.pop(cookie, None)
+
+    def _read(self) -> None:
+        cookies = map(os.read, itertools.repeat(self.socket), itertools.repeat(_COOKIE))
         try:
-            self.cookies.extend(map(os.read, itertools.repeat(self.socket), itertools.repeat(_COOKIE)))
+            self.cookies.update(zip(cookies, itertools.repeat(None)))  # one call: no handler comes between
         except BlockingIOError:
             return
 
@@ -117,14 +131,14 @@ class _Listener:
             raise
 
     def _answer(self) -> None:
-        self.collect()
-        while self.cookies:
-            cookie = self.cookies.pop(0)
-            request = self.requests.pop(int.from_bytes(cookie[:8], sys.byteorder), None)
-            if request is not None and cookie[-1] == _WOKEN_UP:
-                self.due.append(request)
-        while self.due and _start_callback(self.due[0]):
-            del self.due[0]
+        """Start the callbacks that are due: only this thread does, which no signal handler interrupts."""
+        with _lock:
+            self.collect()
+        for ticket, request in list(self.due.items()):
+            self.requests.pop(ticket, None)
+            if not _start_callback(request):
+                return
+            del self.due[ticket]
 
     def _patience(self) -> float | None:
         """How many milliseconds to wait for a cookie; None when one is sure to come."""
@@ -164,10 +178,10 @@ def _enter(request: _Request) -> tuple[_Listener, int]:
     with _lock:
         ticket = next(_tickets)
         for listener in _listeners:
-            if len(listener.requests) - len(listener.cookies) >= _ROOM:
+            if len(listener.requests) >= _ROOM:
                 listener.collect()  # many may be over, with their cookies unread
                 os.write(listener.wake, _ONE)
-            if len(listener.requests) - len(listener.cookies) < _ROOM:
+            if len(listener.requests) < _ROOM:
                 listener.requests[ticket] = request
                 return listener, ticket
     listener = _Listener(ticket, request)

@@ -58,9 +58,8 @@ typedef struct Watcher {
 typedef struct Queue {
     PyObject_HEAD
     mqd_t mqd;
-    int users;    /* calls that use mqd now, and CLOSED */
-    int handling; /* those of them that run signal handlers, which may fork */
-    int opened;   /* whether somebody opens it or has opened it */
+    int users;  /* calls that use mqd now, and CLOSED */
+    int opened; /* whether somebody opens it or has opened it */
     char readable;
     char writable;
     long max_messages;
@@ -77,6 +76,15 @@ typedef struct Queue {
 
 /* Every handle of this process, for the child of a fork. */
 static Queue *handles;
+
+/* A call that runs signal handlers, on the stack of its thread: they may fork, and the call goes on
+ * in the child too. */
+typedef struct Handling {
+    Queue *queue;
+    struct Handling *outer;
+} Handling;
+
+static _Thread_local Handling *handling;
 
 /* Set by errors.py. */
 static PyObject *busy_error;
@@ -172,11 +180,12 @@ static inline void give_spare_back(Queue *queue)
  * raised. */
 static int run_handlers(Queue *queue)
 {
+    Handling call = {queue, handling};
     int rc;
 
-    queue->handling++; /* by the main thread alone: no other runs handlers */
+    handling = &call;
     rc = PyErr_CheckSignals();
-    queue->handling--;
+    handling = call.outer;
     return rc;
 }
 
@@ -1338,7 +1347,7 @@ static PyObject *get_constant(PyObject *self, void *offset)
 
 static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct mq_attr attributes;
+    struct mq_attr attributes = {0};
 
     if (get_attributes((Queue *)self, "property", &attributes) < 0)
         return NULL;
@@ -1347,7 +1356,7 @@ static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_block(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct mq_attr attributes;
+    struct mq_attr attributes = {0};
 
     if (get_attributes((Queue *)self, "property", &attributes) < 0)
         return NULL;
@@ -1529,17 +1538,20 @@ PyDoc_STRVAR(forget_threads_doc, "forget_threads()\n--\n\n"
 static PyObject *forget_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     Queue *queue;
+    Handling *call;
 
     pthread_mutex_init(&request_lock, NULL); /* another thread may have held it */
 #ifdef Py_GIL_DISABLED
     lists_lock = (PyMutex){0};
 #endif
     for (queue = handles; queue != NULL; queue = queue->next) {
-        int closed = queue->users & CLOSED, users = queue->users & ~CLOSED;
+        int closed = queue->users & CLOSED, users = queue->users & ~CLOSED, ours = 0;
 
+        for (call = handling; call != NULL; call = call->outer)
+            ours += call->queue == queue;
         queue->watchers = NULL;
-        queue->users = closed | queue->handling; /* this thread forked in a signal handler */
-        if (queue->handling > 0)
+        queue->users = closed | ours;
+        if (ours > 0)
             continue;
         queue->spare_taken = 0;
         if (closed && users > 0) /* it was theirs to close */

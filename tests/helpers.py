@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+from posix_ipc_swig import notify
+
 # Seconds: far more than any event here takes, so that a noisy machine fails no test.
 LIMIT = 30
 
@@ -83,9 +85,11 @@ def drain(queue):
 
 
 def open_descriptors():
-    """Return the numbers of this process's open files."""
-    # The directory's own descriptor is gone by the time anyone looks.
-    return {entry.name for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+    """Return the numbers of this process's open files, but for those of the library's listeners, which come and go."""
+    with notify._lock:  # under which they do
+        theirs = {str(number) for listener in notify._listeners for number in (listener.socket, listener.wake)}
+        # The directory's own descriptor is gone by the time anyone looks.
+        return {entry.name for entry in Path("/proc/self/fd").iterdir() if entry.exists()} - theirs
 
 
 def sysctl(name):

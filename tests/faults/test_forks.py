@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -78,6 +79,34 @@ def test_a_child_can_close_a_handle_on_which_a_thread_of_the_parent_waits(
     in_child(close)
     queue.send("for the parent")
     assert thread.result() == (b"for the parent", 0)
+
+
+def test_a_child_can_close_a_handle_that_threads_are_in_the_midst_of_batches_with(
+    queue, reopen, start_thread, in_child
+):
+    """Each batch looks for signal handlers, which only the main thread has; without a global lock, all at once."""
+    handle = reopen(queue)
+    over = threading.Event()
+
+    def work():
+        while not over.is_set():
+            with contextlib.suppress(BusyError):
+                handle.send_many(["a", "b"], 0)
+                handle.receive_many(2, 0)
+
+    threads = [start_thread(work) for _ in range(4)]
+
+    def close():
+        number = str(handle.mqd)
+        handle.close()
+        assert number not in open_descriptors()
+
+    for _ in range(full_count(20, 2000)):
+        in_child(close)
+    over.set()
+    for thread in threads:
+        thread.result()
+    in_child(close)
 
 
 def test_a_child_does_not_inherit_what_only_a_waiting_thread_kept_open(queue, reopen, start_thread, in_child):
