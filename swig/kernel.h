@@ -1,6 +1,6 @@
-/* System calls that cannot wait, made where they are asked for: on x86-64 without the C library's
- * function around them, elsewhere through it. Results and errno are as the C library's functions of
- * these names have them, but none is a cancellation point. */
+/* The system calls, made where they are asked for: on x86-64 without the C library's function
+ * around them, elsewhere through it. Results and errno are as the C library has them, but on x86-64
+ * none is a cancellation point: Python cancels no threads. */
 #ifndef POSIX_IPC_SWIG_KERNEL_H
 #define POSIX_IPC_SWIG_KERNEL_H
 
@@ -88,33 +88,34 @@ INLINE long call_kernel(long call, long first, long second, long third, long fou
     return -1;
 }
 
-INLINE int send_now(mqd_t mqd, const char *data, size_t size, unsigned int priority,
-                    const struct timespec *deadline)
+/* A deadline of NULL is none: mq_send(3), and mq_receive(3) below. */
+INLINE int kernel_send(mqd_t mqd, const char *data, size_t size, unsigned int priority,
+                       const struct timespec *deadline)
 {
     return (int)call_kernel(SYS_mq_timedsend, mqd, (long)data, (long)size, (long)priority,
                             (long)deadline);
 }
 
-INLINE ssize_t receive_now(mqd_t mqd, char *data, size_t size, unsigned int *priority,
-                           const struct timespec *deadline)
+INLINE ssize_t kernel_receive(mqd_t mqd, char *data, size_t size, unsigned int *priority,
+                              const struct timespec *deadline)
 {
     return call_kernel(SYS_mq_timedreceive, mqd, (long)data, (long)size, (long)priority,
                        (long)deadline);
 }
 
 /* name: begins with a slash, which is the C library's. */
-INLINE mqd_t open_now(const char *name, int oflag, mode_t mode, struct mq_attr *attributes)
+INLINE mqd_t kernel_open(const char *name, int oflag, mode_t mode, struct mq_attr *attributes)
 {
     return (mqd_t)call_kernel(SYS_mq_open, (long)(name + 1), oflag, (long)mode, (long)attributes,
                               0);
 }
 
-INLINE int close_now(mqd_t mqd)
+INLINE int kernel_close(mqd_t mqd)
 {
     return (int)call_kernel(SYS_close, mqd, 0, 0, 0, 0);
 }
 
-INLINE int attributes_now(mqd_t mqd, struct mq_attr *attributes)
+INLINE int kernel_getattr(mqd_t mqd, struct mq_attr *attributes)
 {
     return (int)call_kernel(SYS_mq_getsetattr, mqd, 0, (long)attributes, 0, 0);
 }
@@ -123,11 +124,23 @@ INLINE int attributes_now(mqd_t mqd, struct mq_attr *attributes)
 
 #define look_at_returns() ((void)0)
 #define COVER_RETURNS(count) ((void)0)
-#define send_now mq_timedsend
-#define receive_now mq_timedreceive
-#define open_now mq_open
-#define close_now mq_close
-#define attributes_now mq_getattr
+#define kernel_open mq_open
+#define kernel_close mq_close
+#define kernel_getattr mq_getattr
+
+INLINE int kernel_send(mqd_t mqd, const char *data, size_t size, unsigned int priority,
+                       const struct timespec *deadline)
+{
+    return deadline == NULL ? mq_send(mqd, data, size, priority)
+                            : mq_timedsend(mqd, data, size, priority, deadline);
+}
+
+INLINE ssize_t kernel_receive(mqd_t mqd, char *data, size_t size, unsigned int *priority,
+                              const struct timespec *deadline)
+{
+    return deadline == NULL ? mq_receive(mqd, data, size, priority)
+                            : mq_timedreceive(mqd, data, size, priority, deadline);
+}
 
 #endif
 

@@ -160,7 +160,7 @@ INLINE void give_back(Queue *queue)
     /* Fails only for what is no descriptor: closed behind our back, and closed is what was asked.
      */
     if (users - 1 == CLOSED)
-        close_now(queue->mqd);
+        kernel_close(queue->mqd);
 }
 
 /* The same for the one buffer of a handle: 1 when the caller has it. */
@@ -221,8 +221,8 @@ INLINE ssize_t attempt(Transfer *transfer)
     mqd_t mqd = transfer->queue->mqd;
 
     if (transfer->sending)
-        return send_now(mqd, transfer->data, transfer->size, transfer->priority, &past);
-    return receive_now(mqd, transfer->data, transfer->size, &transfer->priority, &past);
+        return kernel_send(mqd, transfer->data, transfer->size, transfer->priority, &past);
+    return kernel_receive(mqd, transfer->data, transfer->size, &transfer->priority, &past);
 }
 
 /* The same with the interpreter lock given away. */
@@ -235,14 +235,14 @@ static ssize_t attempt_unlocked(Transfer *transfer)
     return result;
 }
 
-/* The kernel's own wait, with its order among waiters. */
+/* The kernel's own wait, with its order among waiters: mq_send(3) or mq_receive(3). */
 static ssize_t attempt_forever(Transfer *transfer)
 {
     mqd_t mqd = transfer->queue->mqd;
 
     if (transfer->sending)
-        return mq_send(mqd, transfer->data, transfer->size, transfer->priority);
-    return mq_receive(mqd, transfer->data, transfer->size, &transfer->priority);
+        return kernel_send(mqd, transfer->data, transfer->size, transfer->priority, NULL);
+    return kernel_receive(mqd, transfer->data, transfer->size, &transfer->priority, NULL);
 }
 
 static double now(void)
@@ -1047,7 +1047,7 @@ static int get_attributes(Queue *queue, const char *operation, struct mq_attr *a
     int rc = -1, error = EBADF;
 
     if (take(queue)) {
-        rc = attributes_now(queue->mqd, attributes);
+        rc = kernel_getattr(queue->mqd, attributes);
         error = errno;
         give_back(queue);
     }
@@ -1071,13 +1071,13 @@ static int open_handle(Queue *queue, const char *path, int oflag, mode_t permiss
     do {
         PyThreadState *state = PyEval_SaveThread();
 
-        mqd = open_now(path, oflag, permissions, attributes->mq_maxmsg == 0 ? NULL : attributes);
+        mqd = kernel_open(path, oflag, permissions, attributes->mq_maxmsg == 0 ? NULL : attributes);
         PyEval_RestoreThread(state);
         error = mqd == (mqd_t)-1 ? errno : 0;
     } while (error == EINTR && PyErr_CheckSignals() == 0);
-    if (error == 0 && attributes_now(mqd, attributes) < 0) {
+    if (error == 0 && kernel_getattr(mqd, attributes) < 0) {
         error = errno;
-        close_now(mqd);
+        kernel_close(mqd);
     }
     if (error != 0) {
         STORE(queue->opened, 0);
