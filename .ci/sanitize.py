@@ -34,8 +34,8 @@ LEFT_OUT = {
     "thread": "not raw_callback_on_its_way",
     "valgrind": "",
 }
-# What has threads; the rest of the suite has one.
-THREADS = ("tests/faults", "tests/test_threads.py", "tests/test_notification.py", "tests/test_closing.py")
+# What threads of one process share; a run takes minutes.
+THREADS = ("tests/faults/test_threads.py", "tests/test_threads.py", "tests/faults/test_listening.py")
 
 
 def compiler() -> str:

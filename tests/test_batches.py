@@ -330,7 +330,7 @@ def test_large_messages_come_whole_and_occupy_what_they_hold(run_in_namespace):
 
         SIZES = (0, 1, 64, 32767, 32768, 65536, 65537, 131072)
         set_limit("msgsize_max", 131072)
-        queue = MessageQueue(None, O_CREX, max_messages=4, max_message_size=131072)
+        queue = MessageQueue(None, O_CREX, max_messages=2, max_message_size=131072)
         queue.unlink()
 
         def message(size, byte):
@@ -342,11 +342,11 @@ def test_large_messages_come_whole_and_occupy_what_they_hold(run_in_namespace):
                 queue.send(message(size, turn + 1))
                 kept.append((size, turn + 1, queue.receive(0)[0]))
         for turn in range(3):
-            for first in range(0, len(SIZES), 4):
-                batch = SIZES[first : first + 4]
-                assert queue.send_many([message(size, turn + 7) for size in batch]) == 4
+            for first in range(0, len(SIZES), 2):
+                batch = SIZES[first : first + 2]
+                assert queue.send_many([message(size, turn + 7) for size in batch]) == 2
                 received = queue.receive_many()
-                assert len(received) == 4
+                assert len(received) == 2
                 kept += [(size, turn + 7, text) for size, (text, _) in zip(batch, received)]
         for size, byte, text in kept:
             assert text == message(size, byte)
