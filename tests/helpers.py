@@ -7,10 +7,17 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from posix_ipc_swig import notify
 
 # Seconds: far more than any event here takes, so that a noisy machine fails no test.
 LIMIT = 30
+
+# A child may have been forked while another thread of its parent had the tracer's lock, for which it waits for ever.
+no_tracer_beside_forks = pytest.mark.skipif(
+    "COVERAGE_PROCESS_START" in os.environ, reason="coverage's tracer takes a lock, and hangs in forks beside threads"
+)
 
 
 def wait_until(predicate, limit=LIMIT):

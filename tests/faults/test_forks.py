@@ -11,7 +11,7 @@ import threading
 import warnings
 
 import pytest
-from helpers import LIMIT, drain, full_count, open_descriptors, wait_until
+from helpers import LIMIT, drain, full_count, no_tracer_beside_forks, open_descriptors, wait_until
 
 from posix_ipc_swig import BusyError, PermissionsError
 
@@ -195,6 +195,7 @@ def test_a_child_can_request_its_own(queue, make_queue, in_child):
     wait_until(lambda: came == ["parent"])
 
 
+@no_tracer_beside_forks
 def test_a_child_of_a_process_whose_threads_request_all_the_time_can_request(queue, make_queue, in_child):
     """Whatever lock a thread of the parent holds at the fork, the child's requests do not wait for it."""
     other, over = make_queue(), threading.Event()

@@ -7,7 +7,7 @@ import contextlib
 import threading
 
 import pytest
-from helpers import LIMIT, drain, full_count, open_descriptors, sysctl
+from helpers import LIMIT, drain, full_count, no_tracer_beside_forks, open_descriptors, sysctl
 
 from posix_ipc_swig import BusyError, ExistentialError, MessageQueue, raw
 
@@ -192,6 +192,7 @@ def test_raw_structs_and_requests_are_used_by_many_threads(queue, start_thread):
         raw.mq_close(number)
 
 
+@no_tracer_beside_forks
 def test_opening_closing_dropping_and_forking_beside_each_other(run_python, queue):
     run_python(
         """
