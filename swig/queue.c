@@ -33,10 +33,10 @@
  * 16 KiB takes 7 % more time on the stack, one of 32 KiB 10 %, as it is copied once more. */
 #define STACK_MESSAGE 8192
 
-/* From this size on the interpreter lock is given away before the kernel copies. A send and a
- * receive, lock kept and given away: of 16 KiB 4.8 and 5.2 us for a thread that is alone, and no
- * gain for two threads with a queue each (4.9 a pair of either); of 32 KiB the same for one (8.1),
- * and 9.8 and 6.3 for two; of 128 KiB 31.8 and 22.7 for two. */
+/* From this size on the interpreter lock is given away before the kernel copies: the smallest at
+ * which that costs a thread that is alone nothing. A send and a receive, lock kept and given away:
+ * of 16 KiB 4.8 and 5.2 us, of 32 KiB 8.1 either way. Two threads with a queue each gain at 128 KiB
+ * (31.8 and 22.7 us a pair); at 32 KiB some runs found a gain (9.8 and 6.3) and others none. */
 #define LOCK_FREE_SIZE 32768
 
 /* What a call that need not wait hardly ever meets stays out of its way, which is one function from
