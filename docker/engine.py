@@ -156,11 +156,23 @@ class Engine:
         except docker.errors.APIError as error:
             raise EngineError(f"{tag} is not here and cannot be pulled ({error.explanation or error})") from error
 
-    def build(self, tag: str, context: dict[str, bytes], arguments: dict[str, str], on_line: OnLine) -> None:
-        """Build an image from a context, under a tag. The classic builder and BuildKit take the same Dockerfile."""
+    def build(
+        self, tag: str, context: dict[str, bytes], arguments: dict[str, str], on_line: OnLine, anew: bool = False
+    ) -> None:
+        """Build an image from a context, under a tag; `anew`, without the layers that earlier builds have left.
+
+        The classic builder and BuildKit take the same Dockerfile.
+        """
         archive = io.BytesIO(tar_of(context))
         stream = self.client.api.build(
-            fileobj=archive, custom_context=True, tag=tag, buildargs=arguments, rm=True, forcerm=True, decode=True
+            fileobj=archive,
+            custom_context=True,
+            tag=tag,
+            buildargs=arguments,
+            nocache=anew,
+            rm=True,
+            forcerm=True,
+            decode=True,
         )
         for event in stream:
             if self.stopping.is_set():

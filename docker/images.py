@@ -146,7 +146,7 @@ class Images:
         tag = f"{REPOSITORY}/{distro.name}:{digest(told)}"
         if self.rebuild or self.engine.image_id(tag) is None:
             tell("build image")
-            self.engine.build(tag, context, arguments, log)
+            self.engine.build(tag, context, arguments, log, self.rebuild)
         return tag
 
     def wheels(self, distro: Distro, log: Callable[[str], None]) -> dict[str, bytes]:

@@ -98,7 +98,7 @@ class FakeEngine:
     def pull(self, tag):
         raise EngineError(f"{tag} is not here and cannot be pulled (no such host)")
 
-    def build(self, tag, context, arguments, log):
+    def build(self, tag, context, arguments, log, anew):
         self.built.append(tag)
         self.here.add(tag)
 
@@ -200,9 +200,9 @@ def test_an_image_is_made_once_for_all_its_cells(run_matrix):
 def test_images_of_several_distributions_are_made_at_once(run_matrix):
     together = threading.Barrier(3)
 
-    def build(self, tag, context, arguments, log):
+    def build(self, tag, context, arguments, log, anew):
         together.wait(LIMIT)
-        FakeEngine.build(self, tag, context, arguments, log)
+        FakeEngine.build(self, tag, context, arguments, log, anew)
 
     assert run_matrix(*SOME, "--jobs", "3", build=build)[0] == 0
 
