@@ -39,11 +39,12 @@ def provoke(queue):
 
 
 def settle(queue, calls):
-    """Let all that was notified before arrive: notifications come in order, so one more comes last."""
+    """Let all that was notified before arrive: threads begin in the notifications' order, and end in any."""
     last = Calls()
     queue.request_notification((last, None))
     provoke(queue)
     wait_until(lambda: last)
+    wait_until(lambda: not any(thread.name == "posix_ipc_swig callback" for thread in threading.enumerate()))
     drain(queue)
 
 
