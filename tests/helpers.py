@@ -91,6 +91,11 @@ def drain(queue):
     return [queue.receive(timeout=0) for _ in range(queue.current_messages)]
 
 
+def callback_threads():
+    """Return the threads of this process that run callbacks."""
+    return [thread for thread in threading.enumerate() if thread.name == "posix_ipc_swig callback"]
+
+
 def open_descriptors():
     """Return the numbers of this process's open files, but for those of the library's listeners, which come and go."""
     with notify._lock:  # under which they do

@@ -9,7 +9,7 @@ import threading
 import weakref
 
 import pytest
-from helpers import drain, open_descriptors, wait_until
+from helpers import callback_threads, drain, open_descriptors, wait_until
 
 from posix_ipc_swig import USER_SIGNAL_MAX, USER_SIGNAL_MIN, BusyError, MessageQueue
 
@@ -44,7 +44,7 @@ def settle(queue, calls):
     queue.request_notification((last, None))
     provoke(queue)
     wait_until(lambda: last)
-    wait_until(lambda: not any(thread.name == "posix_ipc_swig callback" for thread in threading.enumerate()))
+    wait_until(lambda: not callback_threads())
     drain(queue)
 
 
@@ -173,7 +173,7 @@ def test_a_callback_may_ask_again(make_queue):
         queue.send(str(number))
     wait_until(lambda: len(came) == total)
     assert sorted(came, key=int) == [str(number).encode() for number in range(total)]
-    wait_until(lambda: not any(thread.name == "posix_ipc_swig callback" for thread in threading.enumerate()))
+    wait_until(lambda: not callback_threads())
     queue.request_notification()
 
 

@@ -9,7 +9,7 @@ import threading
 import weakref
 
 import pytest
-from helpers import LIMIT, drain, full_count, open_descriptors, wait_until
+from helpers import LIMIT, callback_threads, drain, full_count, open_descriptors, wait_until
 
 from posix_ipc_swig import BusyError, MessageQueue, raw
 
@@ -23,10 +23,6 @@ def provoked(queue):
         queue.send("hello")
 
     return provoke
-
-
-def callback_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "posix_ipc_swig callback"]
 
 
 def test_callbacks_that_ask_again_lose_none_and_leave_no_thread(queue):
@@ -210,24 +206,26 @@ def test_a_handler_may_make_a_request_while_threading_has_its_lock(run_python, q
     """The main thread is in threading when the signal comes; a listener that starts a callback needs the same lock."""
     run_python(
         """
-        import signal, sys, threading, time
-        from posix_ipc_swig import MessageQueue
+        import sys, threading
+        sys.path.insert(0, sys.argv[3])
+        from helpers import wait_until, wait_until_asleep
+        from posix_ipc_swig import MessageQueue, notify
 
         with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
             came = []
             other.request_notification((came.append, "first"))
+            (listener,) = (thread for thread in threading.enumerate() if thread.name == "posix_ipc_swig listener")
             with threading._active_limbo_lock:  # as threading.enumerate() has it
-                other.send("x")  # the listener goes to start a callback, and waits
-                time.sleep(0.2)
+                other.send("x")
+                wait_until(lambda: any(each.due for each in notify._listeners))
+                wait_until_asleep("self", listener.native_id)  # it goes to start a callback, and waits
                 one.request_notification((came.append, "second"))  # in a handler
             one.send("x")
-            deadline = time.monotonic() + 30
-            while len(came) < 2:
-                assert time.monotonic() < deadline, came
-                time.sleep(0.001)
+            wait_until(lambda: len(came) == 2)
         """,
         queue.name,
         make_queue().name,
+        os.path.dirname(os.path.dirname(__file__)),
     )
 
 
