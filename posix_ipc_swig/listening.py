@@ -7,13 +7,14 @@ state, so there is no moment to miss. And a queue has one notification request, 
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import sys
-import threading
 
 from . import _mqueue
 from .errors import BusyError, ExistentialError, operation_error
+from .notify import _start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,15 +40,21 @@ class Listening:
         self._queue = queue
         self._handler = handler
         self._stopping = False
+        self._stopped = False
+        # Who waits in stop(), each with a lock of its own that the end releases: a signal handler that raises there
+        # leaves nothing behind that another would wait for.
+        self._waiting: list[_thread.LockType] = []
         # A lock that a signal handler may take again, since it may interrupt stop().
-        self._lock = threading.RLock()
+        self._lock = _thread.RLock()
         self._wake: int | None = _mqueue.open_wake_counter()
-        self._thread = threading.Thread(target=self._listen, name=f"posix_ipc_swig listen {queue.name}", daemon=True)
+        self._ident: int | None = None
+        # The thread takes it; or else who could not start the thread, and ends what it would have ended.
+        self._duty = [self._end]
         _running.add(self)
         try:
-            self._thread.start()
+            _start_thread(self._listen, f"posix_ipc_swig listen {queue.name}")
         except BaseException:
-            self._end()
+            self._abandon()
             raise
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -60,18 +67,20 @@ class Listening:
 
         Returns whether the listening has ended. It may be called again.
         """
-        self._stopping = True
-        with self._lock:
-            if self._wake is not None:
-                os.write(self._wake, _ONE)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._hasten()
+        if _thread.get_ident() != self._ident:
+            lock = _thread.allocate_lock()
+            lock.acquire()
+            self._waiting.append(lock)
+            if not self._stopped:  # else the end may have come too early to see this lock
+                lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+            self._waiting.remove(lock)
+        return self._stopped
 
     @property
     def stopped(self) -> bool:
         """Whether the listening has ended: by stop(), with the handle's close(), or with a fork, in the child."""
-        return not self._thread.is_alive()
+        return self._stopped
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +88,27 @@ class Listening:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
+    def _hasten(self) -> None:
+        self._stopping = True
+        with self._lock:
+            if self._wake is not None:
+                os.write(self._wake, _ONE)
+
+    def _abandon(self) -> None:
+        """End what could not be started. Even so there may be a thread: a signal handler raised amid the start."""
+        try:
+            end = self._duty.pop()
+        except IndexError:
+            self._hasten()
+        else:
+            end()
+
     def _listen(self) -> None:
+        try:
+            end = self._duty.pop()
+        except IndexError:
+            return
+        self._ident = _thread.get_ident()
         try:
             while not self._stopping:
                 assert self._wake is not None  # this thread closes it, at its end
@@ -89,7 +118,7 @@ class Listening:
             if not self._queue.closed:
                 raise  # the descriptor was closed behind the handle's back
         finally:
-            self._end()
+            end()
 
     def _handle_all(self) -> None:
         while not self._stopping:
@@ -100,7 +129,9 @@ class Listening:
             try:
                 self._handler(message, priority)
             except BaseException:
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
+                import threading
+
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _end(self) -> None:
         with self._lock:
@@ -108,6 +139,10 @@ class Listening:
         if wake is not None:
             os.close(wake)
         _running.discard(self)
+        self._stopped = True
+        self._ident = None  # another thread may get it
+        for lock in self._waiting[:]:
+            lock.release()
 
 
 _running: set[Listening] = set()
@@ -117,7 +152,8 @@ def _forget_after_fork() -> None:
     """The threads go on in the parent; in the child there are none, and what wakes the parent's is not the child's."""
     for listening in list(_running):
         listening._stopping = True
-        listening._lock = threading.RLock()  # its thread may have held it
+        listening._lock = _thread.RLock()  # its thread may have held it
+        listening._waiting = []
         listening._end()
 
 

@@ -195,7 +195,7 @@ def _start_thread(target: Callable[[], None], name: str) -> None:
     global _starting
     with _lock:
         if _ended:
-            raise RuntimeError("no callback can be asked for: the interpreter is ending")
+            raise RuntimeError("no thread can be started: the interpreter is ending")
         _starting += 1
     try:
         if _threading_is_here():

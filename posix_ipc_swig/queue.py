@@ -8,6 +8,7 @@ from _operator import index  # operator's own: that module costs a fifth of this
 from . import _limits, _mqueue, notify
 from .constants import O_CREAT, O_CREX, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from .errors import BusyError, ExistentialError, QueueExistsError, open_error, operation_error, unlink_error
+from .listening import Listening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
     from typing_extensions import Self
-
-    from .listening import Listening
 
     _Notification = Union[None, int, tuple[Callable[[Any], object], Any]]
 
@@ -122,9 +121,7 @@ class MessageQueue(_mqueue.Queue):
         Raises PermissionsError when the handle may not read, ExistentialError when it is closed, RuntimeError when no
         thread can be started. Linux, mq_overview(7): polling message queue descriptors.
         """
-        from . import listening
-
-        return listening.Listening(self, handler)
+        return Listening(self, handler)
 
     def unlink(self) -> None:
         """Remove the queue's name now, and the queue once its last handle is closed.

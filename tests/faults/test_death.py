@@ -99,11 +99,11 @@ def test_senders_killed_at_random(make_queue, start_python, tmp_path):
         last += len(received)
 
 
-@pytest.mark.parametrize("call", ["receive()", "receive(60)", "receive_many()", "listen(print)._thread.join()"])
+@pytest.mark.parametrize("call", ["receive()", "receive(60)", "receive_many()", "listen(print); signal.pause()"])
 def test_who_dies_waiting_takes_nothing(queue, start_python, call):
     child = start_python(
         f"""
-        import sys
+        import signal, sys
         from posix_ipc_swig import MessageQueue
 
         queue = MessageQueue(sys.argv[1])

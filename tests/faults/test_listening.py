@@ -161,9 +161,7 @@ def test_closing_ends_every_listener_of_a_handle_at_once(queue, reopen, came):
         handle = reopen(queue)
         stops = [handle.listen(came.add) for _ in range(3)]
         handle.close()
-        for listener in stops:
-            listener._thread.join(LIMIT)
-            assert listener.stopped
+        wait_until(lambda: all(listener.stopped for listener in stops))  # noqa: B023 # called before the next turn
     assert came == []
 
 
@@ -227,7 +225,7 @@ def test_what_cannot_be_listened_to_is_refused_and_leaves_nothing(queue, reopen,
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(listening.threading, "Thread", Thread)
+    monkeypatch.setattr(threading, "Thread", Thread)
     with pytest.raises(RuntimeError):
         queue.listen(came.add)
     assert open_descriptors() == before
@@ -241,7 +239,7 @@ def test_starting_and_stopping_leaves_nothing(queue, came):
             if number % 2:
                 queue.send("hello")
     assert open_descriptors() == before
-    assert not listeners()
+    wait_until(lambda: not listeners())  # stop() waits for the last call of the handler only
     assert not listening._running
     assert len(came) + queue.current_messages == full_count(150, 10_000)
 
@@ -267,6 +265,79 @@ def test_a_signal_handler_may_stop_it_in_the_midst_of_stop(run_python, queue):
         queue.name,
         full_count(0.3, 30),
     )
+
+
+@pytest.mark.skipif("COVERAGE_PROCESS_START" in os.environ, reason="coverage imports threading before the program does")
+@pytest.mark.parametrize("first", ["one.listen(received_by('one'))", "import threading"])
+def test_a_signal_handler_may_listen_first_in_the_midst_of_the_import_of_threads(run_python, queue, make_queue, first):
+    run_python(
+        """
+        import signal, sys, time
+        from posix_ipc_swig import MessageQueue
+
+        class Interrupt:
+            def find_spec(self, name, path, target=None):
+                if name == "_weakrefset":
+                    sys.meta_path.remove(self)
+                    assert sys.modules["threading"].__spec__._initializing
+                    signal.raise_signal(signal.SIGUSR1)
+
+        def handler(number, frame):
+            other.send("before the import goes on")
+            listeners.append(other.listen(received_by("other")))
+
+        def received_by(name):
+            return lambda message, priority: came.append((name, message))
+
+        def wait_for(count):
+            deadline = time.monotonic() + 30
+            while len(came) < count:
+                assert time.monotonic() < deadline, came
+                time.sleep(0.001)
+
+        assert "threading" not in sys.modules
+        sys.modules.pop("_weakrefset", None)
+        sys.meta_path.insert(0, Interrupt())
+        signal.signal(signal.SIGUSR1, handler)
+        came, listeners = [], []
+        with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
+            exec(sys.argv[3])
+            wait_for(1)
+            other.send("after it")
+            wait_for(2)
+            assert {name for name, _ in came} == {"other"}
+            assert listeners[0].stop() and listeners[0].stopped
+            with one.listen(received_by("one")):
+                one.send("in a thread of threading's")
+                wait_for(3)
+        """,
+        queue.name,
+        make_queue().name,
+        first,
+    )
+
+
+def test_a_handler_that_raises_amid_the_start_leaves_no_listener(queue, monkeypatch, came):
+    """The thread has begun by then, and what it needs must go with it, not before it."""
+    started = []
+
+    class Thread(threading.Thread):
+        def start(self):
+            super().start()
+            started.append(self)
+            raise KeyboardInterrupt
+
+    before = open_descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", Thread)
+        with pytest.raises(KeyboardInterrupt):
+            queue.listen(came.add)
+    started[0].join(LIMIT)
+    assert not started[0].is_alive()
+    assert open_descriptors() == before
+    assert not listening._running
+    queue.send("hello")
+    assert queue.receive(0) == (b"hello", 0)
 
 
 @pytest.mark.parametrize("end", ["pass", "sys.exit(7)", "os._exit(7)", "listener.stop()", "queue.close()"])
