@@ -90,6 +90,8 @@ static _Thread_local Handling *handling;
 static PyObject *busy_error;
 static PyObject *operation_error;
 
+static PyObject *zero;
+
 /* Parameter names, interned. */
 static PyObject *word_message, *word_messages, *word_timeout, *word_priority, *word_limit,
     *word_buffer;
@@ -616,11 +618,19 @@ INLINE PyObject *pair(PyObject *first, PyObject *second)
     return result;
 }
 
+/* The priority of what came, which is 0 more often than not. */
+INLINE PyObject *priority_of(const Transfer *transfer)
+{
+    if (UNLIKELY(transfer->priority != 0))
+        return PyLong_FromUnsignedLong(transfer->priority);
+    Py_INCREF(zero);
+    return zero;
+}
+
 /* (message, priority) of what came to the stack. */
 INLINE PyObject *received(const Transfer *transfer, ssize_t size)
 {
-    return pair(PyBytes_FromStringAndSize(transfer->data, size),
-                PyLong_FromUnsignedLong(transfer->priority));
+    return pair(PyBytes_FromStringAndSize(transfer->data, size), priority_of(transfer));
 }
 
 /* The same of what came into a spare bytes object. One that is more than half full is handed out
@@ -640,7 +650,7 @@ static PyObject *received_in_spare(const Transfer *transfer, ssize_t size, PyObj
         if (size < PyBytes_GET_SIZE(message))
             _PyBytes_Resize(&message, size);
     }
-    return pair(message, PyLong_FromUnsignedLong(transfer->priority));
+    return pair(message, priority_of(transfer));
 }
 
 /* Let an exception carry what a batch has done so far, so that it is not lost with the result. */
@@ -684,6 +694,24 @@ static PyObject *new_batch(Py_ssize_t limit)
     return batch;
 }
 
+/* Append to a batch, which takes the reference over and has room for most. 0, or -1 with an error
+ * set. */
+INLINE int append(PyObject *batch, PyObject *item)
+{
+    PyListObject *list = (PyListObject *)batch;
+    Py_ssize_t size = PyList_GET_SIZE(batch);
+    int rc;
+
+    if (LIKELY(size < list->allocated)) {
+        list->ob_item[size] = item;
+        Py_SET_SIZE(list, size + 1);
+        return 0;
+    }
+    rc = PyList_Append(batch, item);
+    Py_DECREF(item);
+    return rc;
+}
+
 /* Up to `limit` messages: wait for the first, then take what is there. They come to transfer->data,
  * which is on the stack or in *spare. A list, or NULL with an error. */
 static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, PyObject **spare,
@@ -697,9 +725,8 @@ static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, PyObject **
     while (size >= 0) {
         PyObject *one =
             spare != NULL ? received_in_spare(transfer, size, spare) : received(transfer, size);
-        int failed = one == NULL || PyList_Append(batch, one) < 0;
+        int failed = one == NULL || append(batch, one) < 0;
 
-        Py_XDECREF(one);
         if (failed || PyList_GET_SIZE(batch) == limit ||
             (PyList_GET_SIZE(batch) % PAUSE == 0 && pause_batch(transfer->queue) < 0))
             break;
@@ -1347,7 +1374,7 @@ static PyObject *get_constant(PyObject *self, void *offset)
 
 static PyObject *get_current_messages(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct mq_attr attributes = {0};
+    struct mq_attr attributes;
 
     if (get_attributes((Queue *)self, "property", &attributes) < 0)
         return NULL;
@@ -1577,6 +1604,9 @@ int add_queue_type(PyObject *module)
     PyObject *type;
 
     look_at_returns();
+    zero = PyLong_FromLong(0);
+    if (zero == NULL)
+        return -1;
     if (intern(&word_message, "message") < 0 || intern(&word_messages, "messages") < 0 ||
         intern(&word_timeout, "timeout") < 0 || intern(&word_priority, "priority") < 0 ||
         intern(&word_limit, "limit") < 0 || intern(&word_buffer, "buffer") < 0 ||
