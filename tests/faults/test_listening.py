@@ -319,7 +319,7 @@ def test_a_signal_handler_may_listen_first_in_the_midst_of_the_import_of_threads
 
 def test_a_handler_that_raises_amid_the_start_leaves_no_listener(queue, monkeypatch, came):
     """The thread has begun by then, and what it needs must go with it, not before it."""
-    started = []
+    started, hooked = [], []
 
     class Thread(threading.Thread):
         def start(self):
@@ -327,6 +327,7 @@ def test_a_handler_that_raises_amid_the_start_leaves_no_listener(queue, monkeypa
             started.append(self)
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(threading, "excepthook", hooked.append)
     before = open_descriptors()
     with monkeypatch.context() as patched:
         patched.setattr(threading, "Thread", Thread)
@@ -334,6 +335,7 @@ def test_a_handler_that_raises_amid_the_start_leaves_no_listener(queue, monkeypa
             queue.listen(came.add)
     started[0].join(LIMIT)
     assert not started[0].is_alive()
+    assert hooked == []
     assert open_descriptors() == before
     assert not listening._running
     queue.send("hello")
