@@ -23,7 +23,8 @@
  * before costs 300 ns. Calls that nobody returns from put addresses on top of those: a return to
  * them fails fast. How many it takes was found by trying. A send and a receive of 64 bytes, beside
  * 2,067 ns without (CPython 3.13, Linux 6.18 in a virtual machine): with 1, 2 and 4 calls the same,
- * with 8 1,555, with 16 1,566, with 32 1,600. */
+ * with 8 1,555, with 16 1,566, with 32 1,600. Where returns are not guarded the calls are a loss:
+ * 528 ns became 651 (an Intel Xeon). */
 static int returns_are_dear;
 
 static inline void look_at_returns(void)
