@@ -66,7 +66,7 @@ typedef struct Queue {
     long max_message_size;
     PyObject *spare; /* bytes: room for a message that the stack does not hold, made when needed */
     int spare_taken;
-    int large;      /* whether the last message received was */
+    int large;      /* whether the last message received was, or the first may be */
     PyObject *name; /* NULL until the handle is opened, which it is once */
     PyObject *mode;
     Watcher *watchers;
@@ -727,6 +727,10 @@ static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, PyObject **
             spare != NULL ? received_in_spare(transfer, size, spare) : received(transfer, size);
         int failed = one == NULL || append(batch, one) < 0;
 
+        if (spare != NULL) {
+            transfer->large = size >= LOCK_FREE_SIZE;
+            STORE(transfer->queue->large, transfer->large);
+        }
         if (failed || PyList_GET_SIZE(batch) == limit ||
             (PyList_GET_SIZE(batch) % PAUSE == 0 && pause_batch(transfer->queue) < 0))
             break;
@@ -738,7 +742,8 @@ static PyObject *receive_batch(Transfer *transfer, Timeout *timeout, PyObject **
             }
             transfer->data = PyBytes_AS_STRING(*spare);
         }
-        size = attempt(transfer); /* what ends the batch is no error: the next call will meet it */
+        /* What ends the batch is no error: the next call will meet it. */
+        size = LIKELY(!transfer->large) ? attempt(transfer) : attempt_unlocked(transfer);
     }
     /* A handler that is due would run, and may raise, as soon as this call returns: the batch would
      * be gone. */
@@ -756,15 +761,19 @@ static NOT_INLINE PyObject *receive_in_spare(Queue *queue, Timeout *timeout, Py_
 {
     Transfer transfer = {.queue = queue, .size = (size_t)queue->max_message_size};
     int own = take_spare(queue);
-    PyObject *spare = own ? queue->spare : NULL, *result = NULL;
+    PyObject *spare = NULL, *result = NULL;
     ssize_t size;
 
     /* What came last foretells what comes. */
-    transfer.large = queue->large;
+    transfer.large = LOAD(queue->large);
+    if (own) {
+        /* Not the handle's meanwhile: in the child of another thread's fork it may have been handed
+         * out. */
+        spare = queue->spare;
+        queue->spare = NULL;
+    }
     if (spare == NULL)
         spare = PyBytes_FromStringAndSize(NULL, queue->max_message_size);
-    if (own)
-        queue->spare = spare;
     if (spare != NULL) {
         transfer.data = PyBytes_AS_STRING(spare);
         if (limit > 0) {
@@ -772,7 +781,7 @@ static NOT_INLINE PyObject *receive_in_spare(Queue *queue, Timeout *timeout, Py_
         } else {
             size = run(&transfer, timeout);
             if (size >= 0) {
-                queue->large = size >= LOCK_FREE_SIZE;
+                STORE(queue->large, size >= LOCK_FREE_SIZE);
                 result = received_in_spare(&transfer, size, &spare);
             }
         }
@@ -879,7 +888,8 @@ PyDoc_STRVAR(receive_into_doc, "receive_into($self, /, buffer, timeout=None)\n--
                                "timeout: seconds; None waits as long as it takes, 0 does not "
                                "wait.\n\n"
                                "Returns (nbytes, priority): the message is buffer[:nbytes]; the "
-                               "rest keeps its contents.\n"
+                               "rest keeps its contents. Where a\n"
+                               "signal handler raises while it waits, nothing was taken.\n"
                                "Raises as receive() does, ValueError for a buffer too small, "
                                "TypeError or BufferError for what is no\n"
                                "such buffer. POSIX.1-2017, mq_receive().");
@@ -890,7 +900,7 @@ static PyObject *queue_receive_into(PyObject *self, PyObject *const *args, Py_ss
     Queue *queue = (Queue *)self;
     PyObject *const names[] = {word_buffer, word_timeout};
     PyObject *values[2] = {NULL, NULL};
-    Transfer transfer = {.queue = queue, .large = queue->large};
+    Transfer transfer = {.queue = queue, .large = LOAD(queue->large)};
     Timeout timeout = AT_ONCE;
     Py_buffer view;
     ssize_t size = -1;
@@ -916,7 +926,7 @@ static PyObject *queue_receive_into(PyObject *self, PyObject *const *args, Py_ss
         else
             size = run(&transfer, &timeout);
         if (size >= 0)
-            queue->large = size >= LOCK_FREE_SIZE;
+            STORE(queue->large, size >= LOCK_FREE_SIZE);
         give_back(queue);
     }
     PyBuffer_Release(&view);
@@ -1038,7 +1048,7 @@ static PyObject *queue_send_many(PyObject *self, PyObject *const *args, Py_ssize
     Transfer transfer = {.queue = queue, .sending = 1};
     Timeout timeout = AT_ONCE;
     PyObject *messages, *result;
-    Py_ssize_t sent;
+    Py_ssize_t sent = 0;
 
     if (parse("send_many", args, nargs, kwnames, names, 3, 1, values) < 0 ||
         parse_timeout(values[1], &timeout) < 0 || parse_priority(values[2], &transfer.priority) < 0)
@@ -1048,18 +1058,16 @@ static PyObject *queue_send_many(PyObject *self, PyObject *const *args, Py_ssize
                             "messages must be an iterable of messages, not one (%.200s)",
                             Py_TYPE(values[0])->tp_name);
     messages = PySequence_Tuple(values[0]); /* a copy: another thread may change the list */
-    if (messages == NULL)
-        return NULL;
-    if (!take(queue)) {
-        Py_DECREF(messages);
-        return fail(queue, "send", EBADF);
+    if (messages != NULL && take(queue)) {
+        if (plain(queue, messages))
+            sent = send_batch(&transfer, &timeout, messages, NULL);
+        else
+            sent = send_parcels(&transfer, &timeout, messages);
+        give_back(queue);
+    } else if (messages != NULL) {
+        fail(queue, "send", EBADF);
     }
-    if (plain(queue, messages))
-        sent = send_batch(&transfer, &timeout, messages, NULL);
-    else
-        sent = send_parcels(&transfer, &timeout, messages);
-    give_back(queue);
-    Py_DECREF(messages);
+    Py_XDECREF(messages);
     result = PyLong_FromSsize_t(sent);
     if (PyErr_Occurred()) {
         tell_progress("sent", result);
@@ -1115,6 +1123,7 @@ static int open_handle(Queue *queue, const char *path, int oflag, mode_t permiss
     queue->writable = (oflag & O_ACCMODE) != O_RDONLY;
     queue->max_messages = attributes->mq_maxmsg;
     queue->max_message_size = attributes->mq_msgsize;
+    queue->large = attributes->mq_msgsize >= LOCK_FREE_SIZE; /* until the first tells */
     Py_INCREF(name);
     queue->name = name;
     Py_INCREF(mode);

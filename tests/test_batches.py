@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -27,6 +28,26 @@ def test_send_many_takes_any_iterable(queue):
     assert queue.send_many(str(number) for number in range(3)) == 3
     assert queue.send_many([]) == 0
     assert drain(queue) == [(b"0", 0), (b"1", 0), (b"2", 0)]
+
+
+def test_send_many_that_begins_nothing_says_so(queue, reopen):
+    def broken():
+        yield "a"
+        raise LookupError("in the midst")
+
+    closed = reopen(queue)
+    closed.close()
+    for handle, messages, error in (
+        (queue, broken(), LookupError),
+        (queue, 5, TypeError),
+        (queue, ["a", 5], TypeError),
+        (queue, ["a", b"x" * (queue.max_message_size + 1)], ValueError),
+        (closed, ["a"], ExistentialError),
+    ):
+        with pytest.raises(error) as caught:
+            handle.send_many(messages)
+        assert caught.value.sent == 0
+    assert queue.current_messages == 0
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05])
@@ -319,6 +340,57 @@ def test_a_long_batch_lets_handlers_run_in_its_midst(make_queue, start_python, f
         queue.send_many([b"x"] * 10**6)
     queue.send("end")
     assert caught.value.sent == int(finish(receiver)) < 10**6
+
+
+def test_a_fork_amid_a_batch_leaves_the_child_no_room_that_was_handed_out(run_in_namespace):
+    """The parent's batch may have cut it to its message's size, or freed it."""
+    run_in_namespace(
+        """
+        import os, signal, sys, threading, time, warnings
+        sys.path.insert(0, sys.argv[1])
+        from helpers import wait_until_asleep
+        from posix_ipc_swig import O_CREX, MessageQueue
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        set_limit("msgsize_max", 20_000)
+        queue = MessageQueue(None, O_CREX, max_messages=3, max_message_size=20_000)
+        queue.unlink()
+        queue.send("x")
+        queue.receive()  # the handle has its room from here on
+        amid, forked, statuses = threading.Event(), threading.Event(), []
+
+        def handler(number, frame):
+            amid.set()
+            assert forked.wait(30)
+
+        def fork():
+            wait_until_asleep("self", threading.main_thread().native_id)
+            # Together: the main thread has the message, and then the signal, before it is back.
+            queue.send(b"a" * 12_000)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            assert amid.wait(30)
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    queue.send(b"b" * 20_000)
+                    status = 0 if queue.receive(0) == (b"b" * 20_000, 0) else 2
+                finally:
+                    os._exit(status)
+            statuses.append(os.waitpid(child, 0)[1])
+            forked.set()
+
+        signal.signal(signal.SIGUSR1, handler)
+        sys.setswitchinterval(30)
+        thread = threading.Thread(target=fork)
+        thread.start()
+        assert queue.receive_many() == [(b"a" * 12_000, 0)]
+        thread.join()
+        assert statuses == [0], statuses
+        queue.close()
+        """,
+        os.path.dirname(__file__),
+    )
 
 
 def test_large_messages_come_whole_and_occupy_what_they_hold(run_in_namespace):
