@@ -1,11 +1,13 @@
-"""How long does a message take between threads: four that send and four that receive, on one handle?"""
+"""How long does a message take between threads, on one handle; and do threads on handles of their own get in each
+other's way? Where they don't, two take half of one's time a pair.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 
 from cases import OURS, PEER, RAW, Case, Target
-from subjects import InThreads
+from subjects import Apart, InThreads, Maker, Subject
 
 CROWD = 4
 
@@ -23,7 +25,17 @@ def threads(size: int, target: Target | None = None) -> Case:
     )
 
 
-CASES = [threads(64, Target("four threads sending to four receiving on one handle", to_peer=0.90)), threads(8192)]
+def apart(crowd: int, work: str) -> Case:
+    name = "1 thread" if crowd == 1 else f"{crowd} threads"
+    return Case(f"{name}, a queue each", "threads", "a send and a receive", work, slowness=4)
+
+
+CASES = [
+    threads(64, Target("four threads sending to four receiving on one handle", to_peer=0.90)),
+    threads(8192),
+    apart(1, "one apart"),
+    apart(2, "two apart"),
+]
 
 STATEMENTS = {
     PEER: ("sender.send(message)", "receiver.receive()"),
@@ -34,8 +46,16 @@ STATEMENTS = {
     "SEQPACKET socket pair": ("sender.send(message)", "receiver.recv(room)"),
     "multiprocessing.Queue": ("sender.put(message)", "receiver.get()"),
 }
-SUBJECTS = {
-    subject: partial(InThreads, subject, send, receive, CROWD) for subject, (send, receive) in STATEMENTS.items()
+
+
+def make(subject: str, send: str, receive: str, case: Case) -> Subject:
+    if case.work == "threads":
+        return InThreads(subject, send, receive, CROWD, case)
+    return Apart(subject, send, receive, 1 if case.work == "one apart" else 2, case)
+
+
+SUBJECTS: dict[str, Maker] = {
+    subject: partial(make, subject, *statements) for subject, statements in STATEMENTS.items()
 }
 
 

@@ -55,7 +55,8 @@ static mqd_t make_queue(const char *what, long max_messages)
     char name[64];
     mqd_t queue;
 
-    snprintf(name, sizeof name, "/bench-loop-%ld-%s", (long)getpid(), what);
+    snprintf(name, sizeof name, "/bench-loop-%ld-%s-%lx", (long)getpid(), what,
+             (unsigned long)pthread_self());
     queue = open_queue(name, O_CREAT | O_EXCL | O_RDWR, &attributes);
     mq_unlink(name); /* the descriptor is enough, and nothing stays behind */
     return queue;
@@ -286,6 +287,48 @@ static void threads(long times)
     pthread_barrier_destroy(&start_line);
 }
 
+static void *pairs_apart(void *times)
+{
+    mqd_t own = make_queue("own", 1);
+    char *space = malloc(room_size);
+
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < *(long *)times; i++) {
+        put(own);
+        get_in(own, space);
+    }
+    free(space);
+    mq_close(own);
+    return NULL;
+}
+
+/* So many threads, each with a queue that no other has. */
+static void apart(int count, long times)
+{
+    long share = times / count;
+    pthread_t running[CROWD];
+
+    pthread_barrier_init(&start_line, NULL, (unsigned)count + 1);
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&running[i], NULL, pairs_apart, &share) != 0)
+            stop("pthread_create");
+    pthread_barrier_wait(&start_line);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int i = 0; i < count; i++)
+        pthread_join(running[i], NULL);
+    pthread_barrier_destroy(&start_line);
+}
+
+static void one_apart(long times)
+{
+    apart(1, times);
+}
+
+static void two_apart(long times)
+{
+    apart(2, times);
+}
+
 /* --- processes ---------------------------------------------------------------------------- */
 
 static void answer(long times)
@@ -403,6 +446,8 @@ static const struct {
     {"signals", signals},
     {"callbacks", callbacks},
     {"threads", threads},
+    {"one apart", one_apart},
+    {"two apart", two_apart},
     {"ping-pong", ping_pong},
     {"each ping-pong", each_ping_pong},
     {"one way", one_way},

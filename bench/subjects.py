@@ -94,22 +94,15 @@ def caught(call: str, exception: str) -> str:
     return f"try:\n    {call}\nexcept {exception}:\n    pass\nelse:\n    raise AssertionError"
 
 
-class InThreads:
-    """Senders and receivers on one handle, each in a thread of its own."""
+class Threads:
+    """Statements that run at once, each in a thread of its own."""
 
-    def __init__(self, subject: str, send: str, receive: str, crowd: int, case: Case) -> None:
-        kind = PEERS[subject]
-        self.version = kind.version()
+    def __init__(self, subject: str, crowd: int) -> None:
+        self.version = PEERS[subject].version()
         self.samples: list[int] = []
-        self.channel = kind(case)
-        names = {"message": case.message, **self.channel.names()}
-        ends = [{"sender": self.channel.sender()}, {"receiver": self.channel.receiver()}]
+        self.channels: list[Channel] = []
         # A timer a thread: each has a variable of its own inside.
-        self.timers = [
-            compile_timer(statement, {**end, **names})
-            for _ in range(crowd)
-            for statement, end in zip((send, receive), ends)
-        ]
+        self.timers: list[timeit.Timer] = []
         self.crowd = crowd
 
     def round(self, times: int) -> float:
@@ -131,7 +124,41 @@ class InThreads:
         return (time.perf_counter() - start) / (share * self.crowd)
 
     def close(self) -> None:
-        self.channel.close()
+        for channel in self.channels:
+            channel.close()
+
+
+class InThreads(Threads):
+    """So many senders and as many receivers, on one handle."""
+
+    def __init__(self, subject: str, send: str, receive: str, crowd: int, case: Case) -> None:
+        super().__init__(subject, crowd)
+        channel = PEERS[subject](case)
+        self.channels.append(channel)
+        names = {"message": case.message, **channel.names()}
+        ends = [{"sender": channel.sender()}, {"receiver": channel.receiver()}]
+        self.timers = [
+            compile_timer(statement, {**end, **names})
+            for _ in range(crowd)
+            for statement, end in zip((send, receive), ends)
+        ]
+
+
+class Apart(Threads):
+    """Threads that each send and receive on a handle that no other has."""
+
+    def __init__(self, subject: str, send: str, receive: str, crowd: int, case: Case) -> None:
+        super().__init__(subject, crowd)
+        try:
+            for _ in range(crowd):
+                channel = PEERS[subject](case)
+                self.channels.append(channel)
+                ends = {"receiver": channel.receiver(), "sender": channel.sender()}
+                names = {**ends, "message": case.message, **channel.names()}
+                self.timers.append(compile_timer(f"{send}; {receive}", names))
+        except BaseException:
+            self.close()
+            raise
 
 
 class InProcesses:
