@@ -87,10 +87,11 @@ class Board:
             self.rows[key].progress = progress
 
     def end(self, key: tuple[str, str], verdict: str, figures: str) -> float:
-        """Say how a cell came out; return the seconds that it took since it began."""
+        """Say how a cell came out, or with no verdict that it waits; return the seconds that it took since it began."""
         with self.lock:
             row = self.rows[key]
             took = time.monotonic() - (row.started or time.monotonic())
             row.started, row.seconds, row.verdict, row.figures = None, row.seconds + took, verdict, figures
-        self.say(key, f"{verdict} in {took:.1f} s: {figures}")
+            row.step, row.progress = "waits", ""
+        self.say(key, f"{verdict or 'waits'} after {took:.1f} s: {figures}")
         return took

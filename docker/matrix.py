@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A uid a cell, as RLIMIT_MSGQUEUE counts what a uid holds in all containers of the machine.
 FIRST_UID, LAST_UID = 20_000, 59_000
 TAIL = 300
+NOT_BEGUN, NOT_ENDED, INTERRUPTED = "it was not begun", "it did not end", "it was interrupted"
 PERCENT = re.compile(r"\[ *(\d+%)\]")
 
 
@@ -133,7 +134,8 @@ class Runner:
         return {
             **found,
             "verdict": "not run",
-            "reason": "it was not begun",
+            "reason": NOT_BEGUN,
+            "planned": list(cell.jobs),
             "started": now(),
             "seconds": 0.0,
             "system": {},
@@ -207,26 +209,38 @@ class Runner:
         """Run one unit; whatever goes wrong is its cell's, and stops no other."""
         cell, found = unit.cell, self.found[unit.cell.key]
         self.board.begin(cell.key)
-        if found.get("reason") == "it was not begun":
-            found.update(started=now(), reason="it did not end")
+        # An earlier unit's failure is no less one because this one succeeds.
+        earlier = found.get("reason")
+        if earlier == NOT_BEGUN:
+            earlier = None
+            found["started"] = now()
+        found["reason"] = earlier or NOT_ENDED
+
+        def note(reason: str, verdict: str) -> None:
+            both = reason if earlier is None else f"{earlier}; {reason}"
+            found.update(reason=both, verdict="failed" if found["verdict"] == "failed" else verdict)
+
         with open(self.output / found["log"], "a", buffering=1) as log:
             try:
                 if cell.other:
                     self.run_interop(cell, found, log)
                 else:
                     self.run_jobs(unit, found, log)
-                found.pop("reason", None)
+                if earlier is None:
+                    del found["reason"]
             except Stopped:
-                found["reason"] = "it was interrupted"
+                note(INTERRUPTED, "not run")
             except EngineError as error:
-                found.update(verdict="failed" if found["system"] else "not run", reason=str(error))
+                note(str(error), "failed" if found["system"] else "not run")
                 print(error, file=log)
             except Exception as error:  # a defect of the runner is a failure of this cell alone
-                found.update(verdict="failed", reason=f"{type(error).__name__}: {error}")
+                note(f"{type(error).__name__}: {error}", "failed")
                 print(found["reason"], file=log)
         results.finish(self.report)
         figures = report.figures_of(found)
-        found["seconds"] = round(found["seconds"] + self.board.end(cell.key, found["verdict"], figures), 1)
+        waits = "reason" not in found and found["verdict"] == "not run"  # for its benchmarks
+        verdict = "" if waits else found["verdict"]
+        found["seconds"] = round(found["seconds"] + self.board.end(cell.key, verdict, figures), 1)
         if found["verdict"] != "passed":
             lines = (self.output / found["log"]).read_text(errors="replace").splitlines()
             found["log_tail"] = "\n".join(lines[-TAIL:])
@@ -407,7 +421,8 @@ def left_to_run(cells: list[Cell], before: dict[str, Any]) -> list[Cell]:
     left = []
     for cell in cells:
         old = passed.get((cell.distro.name, cell.other.name if cell.other else None, cell.profile.name))
-        jobs = old["jobs"] if old and "reason" not in old else {}
+        # What went wrong in a cell that has all its jobs is of none of them.
+        jobs = old["jobs"] if old and ("reason" not in old or results.absent(old)) else {}
         pythons = {one["version"] for one in jobs.get("tests", {}).get("pythons", ()) if one["verdict"] == "passed"}
         again = tuple(
             job

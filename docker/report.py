@@ -55,6 +55,8 @@ def title_of(report: Report, cell: dict[str, Any]) -> str:
 def figures_of(cell: dict[str, Any]) -> str:
     """Return what a cell found, in a few words."""
     words = [job_figures(name, job) for name, job in cell["jobs"].items()]
+    absent = results.absent(cell) if cell["jobs"] else []
+    words += [f"{', '.join(absent)} not run"] if absent else []
     return "; ".join(word for word in words if word) or cell.get("reason", "")
 
 

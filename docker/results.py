@@ -145,11 +145,21 @@ def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
     return {"verdict": verdict, "rows": rows, "left_out": left_out}
 
 
+def absent(cell: dict[str, Any]) -> list[str]:
+    """Return the jobs that a cell was to do and did not."""
+    return [job for job in cell.get("planned", ()) if job not in cell["jobs"]]
+
+
 def finish(report: dict[str, Any]) -> dict[str, Any]:
-    """Give a report's cells their verdicts, and the report its own: passed only when every cell has."""
+    """Give a report's cells their verdicts, and the report its own: passed only when every cell has.
+
+    What a cell was to do and did not leaves it not run, however well it did the rest.
+    """
     for cell in report["cells"]:
-        if "reason" not in cell:
-            cell["verdict"] = verdict_of(job["verdict"] for job in cell["jobs"].values())
+        verdict = verdict_of(job["verdict"] for job in cell["jobs"].values())
+        if "reason" in cell and verdict != "failed":
+            verdict = cell["verdict"]
+        cell["verdict"] = "not run" if verdict == "passed" and absent(cell) else verdict
     verdicts = [cell["verdict"] for cell in report["cells"]]
     report["verdict"] = "failed" if "failed" in verdicts else "passed" if set(verdicts) == {"passed"} else "not run"
     return report
@@ -161,16 +171,17 @@ def key_of(cell: dict[str, Any]) -> tuple[str, str | None, str]:
 
 def merge_cell(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return one cell of two runs of it: a job, and a Python's tests, are the newer run's where both have them."""
-    if new["verdict"] == "not run":
-        return old
-    if old["verdict"] == "not run":
-        return new
+    planned = list(dict.fromkeys(job for cell in (old, new) for job in cell.get("planned", cell["jobs"])))
+    if new["verdict"] == "not run" and not new["jobs"]:
+        return {**old, "planned": planned}
+    if old["verdict"] == "not run" and not old["jobs"]:
+        return {**new, "planned": planned}
     jobs = {**old["jobs"], **new["jobs"]}
     if "tests" in old["jobs"] and "tests" in new["jobs"]:
         ran = {python["version"] for python in new["jobs"]["tests"]["pythons"]}
         kept = [python for python in old["jobs"]["tests"]["pythons"] if python["version"] not in ran]
         jobs["tests"] = tests_of(kept + new["jobs"]["tests"]["pythons"])
-    return {**old, **new, "jobs": jobs, "seconds": round(old["seconds"] + new["seconds"], 1)}
+    return {**old, **new, "planned": planned, "jobs": jobs, "seconds": round(old["seconds"] + new["seconds"], 1)}
 
 
 def merge(reports: list[dict[str, Any]]) -> dict[str, Any]:

@@ -82,6 +82,19 @@ def test_a_report_passes_only_when_every_cell_has(sample):
     assert results.finish(sample)["verdict"] == "not run"
 
 
+def test_a_planned_job_that_is_absent_is_no_pass(sample):
+    cell = sample["cells"][0]
+    assert cell["verdict"] == "passed"
+    cell["planned"] = ["limits", "tests", "bench"]
+    assert results.finish(sample)["cells"][0]["verdict"] == "passed"
+    cell["planned"].append("interop")
+    assert results.finish(sample)["cells"][0]["verdict"] == "not run"
+    assert "interop not run" in report.figures_of(cell)
+    check(json.loads(json.dumps(sample)))
+    cell["jobs"]["limits"]["verdict"] = "failed"
+    assert results.finish(sample)["cells"][0]["verdict"] == "failed"
+
+
 def other_machine(sample):
     other = copy.deepcopy(sample)
     other["started"] = "2026-01-03T03:04:05+00:00"

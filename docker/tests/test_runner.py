@@ -251,6 +251,48 @@ def test_one_cells_failure_stops_no_other(run_matrix, failing):
     assert "docker/describing.py" in failed["log_tail"]
 
 
+def test_a_crash_of_its_tests_is_not_forgotten_when_its_benchmarks_succeed(run_matrix):
+    def answer(self, container, text, on_line):
+        if "tox run --skip-pkg-install" in text:
+            raise RuntimeError("a defect of the runner")
+        return FakeEngine.answer(self, container, text, on_line)
+
+    chosen = ("--distro", "debian-13", "--profile", "user", "--job", "tests", "--job", "bench")
+    status, found, _, _ = run_matrix(*chosen, answer=answer)
+    (cell,) = found["cells"]
+    assert (status, cell["verdict"], set(cell["jobs"])) == (1, "failed", {"bench"})
+    assert "a defect of the runner" in cell["reason"]
+    # And resuming does again what is absent, and that alone.
+    status, found, engine, _ = run_matrix(*chosen, "--resume", answer=FakeEngine.answer)
+    (cell,) = found["cells"]
+    assert (status, cell["verdict"], set(cell["jobs"])) == (0, "passed", {"bench", "tests"})
+    assert not any("--benchmark-json" in text for (text, _), _ in engine.beside)
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_cell_whose_benchmarks_were_interrupted_has_not_passed(run_matrix, monkeypatch, when):
+    work = matrix.Runner.work
+
+    def interrupted(self, waiting, workers):
+        measures = all(unit.jobs == ("bench",) for unit in waiting)
+        if not (measures and when == "before"):
+            work(self, waiting, workers)
+        if measures:
+            raise KeyboardInterrupt
+
+    def answer(self, container, text, on_line):
+        if "--benchmark-json" in text:
+            raise Stopped
+        return FakeEngine.answer(self, container, text, on_line)
+
+    monkeypatch.setattr(matrix.Runner, "work", interrupted)
+    chosen = ("--distro", "debian-13", "--profile", "user", "--job", "limits", "--job", "bench")
+    status, found, _, output = run_matrix(*chosen, answer=answer)
+    assert status == 130
+    assert [(cell["verdict"], set(cell["jobs"])) for cell in found["cells"]] == [("not run", {"limits"})]
+    assert "1 not run" in output
+
+
 def test_a_missing_image_says_what_to_run_and_stops_no_other(run_matrix):
     status, found, _, output = run_matrix(*SOME, missing=("debian:12",))
     assert status == 1
