@@ -469,7 +469,13 @@ def parse_arguments() -> argparse.Namespace:
         "--output", type=Path, default=ROOT / "report", metavar="FOLDER", help="where the report goes (default: report)"
     )
     add("--no-record", action="store_true", help="leave docker/results.json and the README's table as they are")
-    add("--pytest", action="append", default=[], metavar="OPTION", help="hand an option to pytest, as --pytest=-x")
+    add(
+        "--pytest",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="hand an option to pytest, as --pytest=-x; implies --no-record, as it may leave tests out",
+    )
     images_group = parser.add_argument_group("images")
     bundle = os.environ.get("SSL_CERT_FILE")
     images_group.add_argument(
@@ -491,6 +497,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     images_group.add_argument("--rebuild", action="store_true", help="build images anew that are there already")
     arguments = parser.parse_args()
+    arguments.no_record = arguments.no_record or bool(arguments.pytest)
     for option, path in (("--ca-bundle", arguments.ca_bundle), ("--wheelhouse", arguments.wheelhouse)):
         if path and not path.exists():
             parser.error(f"{option}: {path} is not there")
@@ -594,11 +601,11 @@ def main() -> int:
             stopped = True
             removed = runner.engine.remove_all()
     found = runner.finish()
+    if before:
+        found = results.merge([before, found])
     if not arguments.no_record:
         tables.write_results(found)
         tables.README.write_text(tables.readme_with_table(tables.README.read_text()))
-    if before:
-        found = results.merge([before, found])
     report.write(found, arguments.output)
     if console.is_terminal or stopped:
         console.print(runner.board)

@@ -169,7 +169,11 @@ def run_matrix(monkeypatch, tmp_path):
         monkeypatch.setattr(matrix, "Engine", Engine)
         monkeypatch.setattr(matrix, "Console", lambda: Console(file=output, width=200))
         monkeypatch.setattr(matrix.signal, "signal", lambda *_: None)
-        monkeypatch.setattr("sys.argv", ["matrix.py", "--no-record", "--output", str(tmp_path), *arguments])
+        monkeypatch.setattr(tables.write_results, "__defaults__", (tmp_path / "results.json",))
+        readme = tmp_path / "README.md"
+        readme.write_text(tables.HERE.parent.joinpath("README.md").read_text())
+        monkeypatch.setattr(tables, "README", readme)
+        monkeypatch.setattr("sys.argv", ["matrix.py", "--output", str(tmp_path), *arguments])
         status = matrix.main()
         path = tmp_path / "report.json"
         found = json.loads(path.read_text()) if path.exists() else None
@@ -312,6 +316,25 @@ def test_resume_runs_what_has_not_passed(run_matrix):
     assert not any("trying.py" in text for text in ran)
     assert run_matrix(*SOME, "--resume")[0] == 0
     assert "everything has passed already" in run_matrix(*SOME, "--resume")[3]
+
+
+def recorded(folder):
+    path = folder / "results.json"
+    found = json.loads(path.read_text())["distros"] if path.exists() else {}
+    return {name: row["profiles"]["default"]["verdict"] for name, row in found.items()}
+
+
+def test_resume_corrects_what_was_recorded(run_matrix, tmp_path):
+    run_matrix(*SOME, failing=(("debian-12", "tests"),))
+    assert recorded(tmp_path) == {"debian-11": "passed", "debian-12": "failed", "debian-13": "passed"}
+    run_matrix(*SOME, "--resume", failing=())
+    assert recorded(tmp_path) == dict.fromkeys(("debian-11", "debian-12", "debian-13"), "passed")
+
+
+@pytest.mark.parametrize("option", ["--no-record", "--pytest=-k nothing"])
+def test_a_part_of_the_tests_is_not_recorded(run_matrix, tmp_path, option):
+    assert run_matrix(*SOME, option)[0] == 0
+    assert recorded(tmp_path) == {}
 
 
 def test_resume_of_another_checkout_runs_everything(run_matrix, monkeypatch):
