@@ -114,6 +114,13 @@ def checkout() -> dict[str, bytes]:
     return files
 
 
+def state(files: dict[str, bytes], options: list[str]) -> str:
+    """Return the digest of what a run's findings rest on: the checkout, the tables, the images' recipe, its options."""
+    paths = [tables.DISTROS, tables.PROFILES, HERE / "Dockerfile", *HERE.joinpath("install").glob("*.sh")]
+    told = {f"={path.name}": path.read_bytes() for path in paths}
+    return digest({**files, **told, "=": "\0".join(options).encode()})
+
+
 def without_table(readme: bytes) -> bytes:
     """Return the README without the matrix's table: a run changes that, and must build nothing again."""
     begin, end = re.escape(tables.BEGIN).encode(), re.escape(tables.END).encode()

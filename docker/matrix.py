@@ -118,7 +118,7 @@ class Runner:
             "seconds": 0.0,
             "quick": self.arguments.quick,
             **describing.describe_commit(),
-            "checkout": images.digest(self.images.files),
+            "checkout": images.state(self.images.files, self.arguments.pytest),
             "machines": [self.engine.describe()],
             "distros": {
                 name: {"title": distro.title, "base": distro.base, "libc": distro.libc}
@@ -562,12 +562,12 @@ def main() -> int:
             return 0
         if arguments.resume:
             before = read_report(arguments.output)
-            content = images.digest(images.checkout())
+            content = images.state(images.checkout(), arguments.pytest)
             if before is None or before.get("schema_version") != results.SCHEMA_VERSION:
                 complain(f"there is no report to resume in {arguments.output}: everything runs")
                 before = None
             elif before.get("checkout") != content:
-                complain("the report is of another state of the checkout: everything runs")
+                complain("the report is of another state of the checkout or the tables, or of other options: everything runs")
                 before = None
             else:
                 cells = left_to_run(cells, before)

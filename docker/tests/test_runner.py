@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 
 import images
@@ -343,6 +344,35 @@ def test_resume_of_another_checkout_runs_everything(run_matrix, monkeypatch):
     _, _, engine, output = run_matrix(*SOME, "--resume")
     assert "another state" in output
     assert len([one for one in engine.beside if "trying.py" in one[0][0]]) == 6
+
+
+@pytest.mark.parametrize("table", ["PROFILES", "DISTROS"])
+def test_resume_with_another_table_runs_everything(run_matrix, monkeypatch, tmp_path, table):
+    run_matrix(*SOME)
+    changed = tmp_path / getattr(tables, table).name
+    changed.write_text(getattr(tables, table).read_text() + "# changed\n")
+    monkeypatch.setattr(tables, table, changed)
+    _, _, engine, output = run_matrix(*SOME, "--resume")
+    assert "another state" in output
+    assert len([one for one in engine.beside if "trying.py" in one[0][0]]) == 6
+
+
+def test_resume_after_some_of_the_tests_runs_everything(run_matrix):
+    run_matrix(*SOME, "--pytest=-k nothing")
+    assert "everything runs" in run_matrix(*SOME, "--resume")[3]
+
+
+def test_the_state_follows_the_recipe_of_images(monkeypatch, tmp_path):
+    before = images.state({}, [])
+    here = tmp_path / "docker"
+    shutil.copytree(tables.HERE, here, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    monkeypatch.setattr(images, "HERE", here)
+    assert images.state({}, []) == before
+    for name in ("Dockerfile", "install/apt.sh"):
+        with here.joinpath(name).open("a") as file:
+            file.write("# changed\n")
+        assert images.state({}, []) != before
+        before = images.state({}, [])
 
 
 def test_an_interrupt_removes_every_container_and_keeps_what_was_found(run_matrix, monkeypatch):
