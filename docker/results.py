@@ -181,6 +181,11 @@ def merge_cell(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         ran = {python["version"] for python in new["jobs"]["tests"]["pythons"]}
         kept = [python for python in old["jobs"]["tests"]["pythons"] if python["version"] not in ran]
         jobs["tests"] = tests_of(kept + new["jobs"]["tests"]["pythons"])
+    if all(job in jobs for job in planned):
+        # What the newer run made good.
+        old = {key: value for key, value in old.items() if key not in ("reason", "log_tail")}
+    elif "reason" in old and "reason" not in new:
+        new = {**new, "verdict": old["verdict"]}
     return {**old, **new, "planned": planned, "jobs": jobs, "seconds": round(old["seconds"] + new["seconds"], 1)}
 
 

@@ -125,6 +125,23 @@ def test_the_later_run_of_a_cell_counts(sample):
     assert results.finish(merged)["cells"][1]["verdict"] == "passed"
 
 
+def test_a_cell_that_was_made_good_says_nothing_of_the_failure(sample):
+    sample["cells"] = [sample["cells"][1]]
+    other = other_machine(sample)
+    sample["cells"][0].update(reason="the engine went away", log_tail="the end", planned=["limits", "tests"])
+    del sample["cells"][0]["jobs"]["tests"], other["cells"][0]["log_tail"]
+    for job in other["cells"][0]["jobs"].values():
+        job["verdict"] = "passed"
+    results.finish(other)
+    (cell,) = results.merge([sample, other])["cells"]
+    assert (cell["verdict"], "reason" in cell, "log_tail" in cell) == ("passed", False, False)
+    # Unless what failed is absent still.
+    del other["cells"][0]["jobs"]["tests"]
+    (cell,) = results.merge([sample, other])["cells"]
+    assert (cell["verdict"], cell["reason"]) == (sample["cells"][0]["verdict"], "the engine went away")
+    assert cell["verdict"] != "passed"
+
+
 def test_other_pythons_of_a_cell_are_kept(sample):
     other = other_machine(sample)
     other["cells"] = [other["cells"][0]]
