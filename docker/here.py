@@ -182,6 +182,7 @@ def run(arguments: argparse.Namespace, console: Console, log: TextIO) -> dict[st
         "distro": "here",
         "profile": "as it is",
         "verdict": "not run",
+        "planned": [JOBS[name] for name in STEPS if name not in arguments.skip],
         "started": started.isoformat(timespec="seconds"),
         "seconds": 0.0,
         "system": describing.describe_system(),

@@ -111,7 +111,8 @@ def tests_of(pythons: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def limits_of(findings: list[dict[str, Any]]) -> dict[str, Any]:
-    verdict = "failed" if any(finding["verdict"] == "failed" for finding in findings) else "passed"
+    """Return what was found of the limits: nothing found is no agreement."""
+    verdict = verdict_of(finding["verdict"] for finding in findings)
     return {"verdict": verdict, "findings": findings}
 
 
@@ -146,8 +147,9 @@ def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
 
 
 def absent(cell: dict[str, Any]) -> list[str]:
-    """Return the jobs that a cell was to do and did not."""
-    return [job for job in cell.get("planned", ()) if job not in cell["jobs"]]
+    """Return the jobs that a cell was to do, and that are not there or found nothing."""
+    jobs = cell["jobs"]
+    return [job for job in cell.get("planned", ()) if job not in jobs or jobs[job]["verdict"] == "not run"]
 
 
 def finish(report: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,20 @@ def test_a_planned_job_that_is_absent_is_no_pass(sample):
     assert results.finish(sample)["cells"][0]["verdict"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [([], "not run"), (["not run", "not run"], "not run"), (["not run", "passed"], "passed"), (["failed"], "failed")],
+)
+def test_limits_of_which_none_was_found_do_not_agree(sample, verdicts, expected):
+    limits = results.limits_of([{"verdict": verdict} for verdict in verdicts])
+    assert limits["verdict"] == expected
+    # Nor does a cell that was to find them pass by its tests alone.
+    cell = sample["cells"][0]
+    cell.update(planned=["limits", "tests"])
+    cell["jobs"]["limits"] = limits
+    assert results.finish(sample)["cells"][0]["verdict"] == expected
+
+
 def other_machine(sample):
     other = copy.deepcopy(sample)
     other["started"] = "2026-01-03T03:04:05+00:00"
