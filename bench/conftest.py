@@ -148,6 +148,9 @@ class Measurements:
     def of(self, case: Case, makers: dict[str, Maker], divisor: int) -> dict[str, Outcome | str]:
         """Return what each subject took, or why it is left out."""
         if case not in self.done:
+            # Each holds its queues while the others take their turns: the first two are those that matter most.
+            if OURS in makers:
+                makers = {OURS: makers[OURS], **makers}
             if BARE not in makers:
                 makers = {FLOOR: self.make_floor, **makers}
             # In a process that has threads each system call costs more: who starts some comes after the others, and is
@@ -158,6 +161,9 @@ class Measurements:
                 names = {FLOOR, PEER, *threaded}
                 then = self._take(case, {name: make for name, make in makers.items() if name in names}, divisor)
                 first.update((name, then[name]) for name in threaded)
+            if isinstance(first.get(OURS), str):
+                # No room beside the floor: on its own it is without ratios, but measured.
+                first.update(self._take(case, {OURS: makers[OURS]}, divisor))
             self.done[case] = first
         return self.done[case]
 

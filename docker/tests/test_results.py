@@ -109,6 +109,32 @@ def test_limits_of_which_none_was_found_do_not_agree(sample, verdicts, expected)
     assert results.finish(sample)["cells"][0]["verdict"] == expected
 
 
+@pytest.mark.parametrize(
+    ("subjects", "expected"),
+    [
+        (["C loop", "posix_ipc_swig", "posix_ipc"], "passed"),
+        (["posix_ipc_swig"], "passed"),
+        (["C loop", "posix_ipc"], "failed"),
+        (["C loop"], "failed"),
+        (["posix_ipc_swig", "multiprocessing.Pipe"], "passed"),
+        ([], "failed"),
+    ],
+)
+def test_benchmarks_of_others_alone_have_failed(tmp_path, subjects, expected):
+    saved = tmp_path / "bench.json"
+    times = dict.fromkeys(("min", "q1", "median", "q3", "max"), 1e-6)
+    measured = [("64 bytes", subject) for subject in subjects]
+    measured += [("4096 bytes", "multiprocessing.Pipe"), ("64 bytes more", "posix_ipc_swig")] if subjects else []
+    benchmarks = [
+        {"group": case, "extra_info": {"subject": subject}, "stats": {**times, "rounds": 3}}
+        for case, subject in measured
+    ]
+    saved.write_text(json.dumps({"benchmarks": benchmarks}))
+    found = results.bench_of(saved, 0, "")
+    assert found["verdict"] == expected
+    assert any("64 bytes: others" in line for line in found["left_out"]) == (expected == "failed" and bool(subjects))
+
+
 def other_machine(sample):
     other = copy.deepcopy(sample)
     other["started"] = "2026-01-03T03:04:05+00:00"

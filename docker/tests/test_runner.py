@@ -25,6 +25,7 @@ BENCH = {
     "extra_info": {"subject": "C loop", "version": "1", "size": 64, "timeout": None},
     "stats": {**dict.fromkeys(("min", "q1", "median", "q3", "max"), 1e-6), "rounds": 3},
 }
+OURS = {**BENCH["extra_info"], "subject": "posix_ipc_swig"}
 
 
 class FakeContainer:
@@ -56,7 +57,7 @@ class FakeContainer:
         if path == images.WHEELS:
             return {f"{len(self.engine.built)}-py3-none-any.whl": b"wheel", "shared-py3-none-any.whl": b"wheel"}
         if path.endswith("bench.json"):
-            return {"bench.json": json.dumps({"benchmarks": [BENCH]}).encode()}
+            return {"bench.json": json.dumps({"benchmarks": [BENCH, {**BENCH, "extra_info": OURS}]}).encode()}
         return {path.rpartition("/")[2]: FAILING if self.engine.fails(self, "junit") else JUNIT}
 
     def commit(self, tag):
