@@ -10,6 +10,7 @@ import faulthandler
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from subjects import LeftOut, Loop, Maker, Subject, compile_loop, compiler
 REASONS = (LeftOut, OSError)
 # Seconds until a case that hangs says where.
 HANG = 120
+NOT_COUNTED = pytest.StashKey[str]()
 # Of single calls: half of them, nine in ten, ...
 SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
@@ -226,7 +228,13 @@ def instructions(request: pytest.FixtureRequest) -> dict[tuple[str, str], float]
         if item.callspec.params["case"].target is not None
         and any(countable(maker) for maker in item.module.SUBJECTS.values())
     }
-    return count_instructions(list(asked), request.getfixturevalue("loop_program"))
+    loop = request.getfixturevalue("loop_program")
+    try:
+        return count_instructions(list(asked), loop)
+    # The counts stand beside the times: without them these are measured all the same.
+    except (LeftOut, OSError, ValueError, subprocess.SubprocessError) as error:
+        request.config.stash[NOT_COUNTED] = str(error)
+        return {}
 
 
 @pytest.fixture
@@ -282,6 +290,8 @@ def report(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if NOT_COUNTED in config.stash:
+        terminalreporter.write_line(f"instructions were not counted: {config.stash[NOT_COUNTED]}")
     session = getattr(config, "_benchmarksession", None)
     rows = [{"group": bench.group, **bench.extra_info} for bench in session.benchmarks] if session else []
     for line in table.target_lines(rows):
