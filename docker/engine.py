@@ -24,6 +24,8 @@ from tables import Profile
 RUN_LABEL = "posix_ipc_swig.matrix.run"
 # To the docker command; the engine has no such option, but two lists.
 OPEN_PATHS = "systempaths=unconfined"
+# Seconds that cleaning up waits for an engine that is asked for a container.
+CREATE_LIMIT = 30
 OnLine = Callable[[str], None]
 
 
@@ -119,6 +121,8 @@ class Engine:
     def __init__(self, run: str) -> None:
         self.run = run
         self.stopping = threading.Event()
+        self.creating = 0  # containers that the engine is asked for and has not named yet
+        self.created = threading.Condition()
         try:
             # Cells run in threads, and each has a connection of its own while a step runs.
             self.client = docker.from_env(timeout=3600, max_pool_size=64)
@@ -213,12 +217,22 @@ class Engine:
             )
             if OPEN_PATHS in profile.security_opt:
                 settings.update(MaskedPaths=[], ReadonlyPaths=[])
-            if self.stopping.is_set():
-                raise Stopped
-            made = self.client.api.create_container(
-                image, ["sleep", "infinity"], user=user, host_config=settings, labels={RUN_LABEL: self.run}
-            )
+            with self.created:
+                if self.stopping.is_set():
+                    raise Stopped
+                self.creating += 1
+            try:
+                made = self.client.api.create_container(
+                    image, ["sleep", "infinity"], user=user, host_config=settings, labels={RUN_LABEL: self.run}
+                )
+            finally:
+                with self.created:
+                    self.creating -= 1
+                    self.created.notify_all()
             container = Container(self, made["Id"], raised)
+            if self.stopping.is_set():
+                container.remove()
+                raise Stopped
             try:
                 self.client.api.start(container.id)
             except docker.errors.APIError as error:
@@ -235,6 +249,9 @@ class Engine:
         """Remove every container of this run; return how many there were."""
         self.stopping.set()
         removed = 0
+        # What is being created is in no list yet.
+        with self.created:
+            self.created.wait_for(lambda: self.creating == 0, CREATE_LIMIT)
         # A thread may be between creating one and finding out that it is to stop.
         while True:
             left = self.client.api.containers(all=True, filters={"label": f"{RUN_LABEL}={self.run}"})

@@ -607,6 +607,9 @@ def main() -> int:
         tables.write_results(found)
         tables.README.write_text(tables.readme_with_table(tables.README.read_text()))
     report.write(found, arguments.output)
+    if stopped:
+        # An engine that was slow to answer may have made one meanwhile.
+        removed += runner.engine.remove_all()
     if console.is_terminal or stopped:
         console.print(runner.board)
     counts = collections.Counter(cell["verdict"] for cell in found["cells"])

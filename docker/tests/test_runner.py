@@ -6,7 +6,10 @@ import io
 import json
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import engine
 import images
 import matrix
 import pytest
@@ -392,6 +395,49 @@ def test_an_interrupt_removes_every_container_and_keeps_what_was_found(run_matri
     assert "2 passed" in output
     assert "--resume" in output
     assert results.finish(found)["verdict"] == "not run"
+
+
+class SlowApi:
+    """An engine's API, which takes until it is told to make a container."""
+
+    def __init__(self):
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.made, self.started = set(), []
+
+    def create_host_config(self, **settings):
+        return settings
+
+    def create_container(self, *arguments, **settings):
+        self.asked.set()
+        assert self.go.wait(LIMIT)
+        self.made.add("one")
+        return {"Id": "one"}
+
+    def start(self, name):
+        self.started.append(name)
+
+    def containers(self, **settings):
+        return [{"Id": name} for name in self.made]
+
+    def remove_container(self, name, **settings):
+        self.made.discard(name)
+
+
+def test_a_container_that_is_being_made_when_the_run_stops_is_removed(monkeypatch):
+    api = SlowApi()
+    client = SimpleNamespace(api=api, ping=dict, version=dict, info=dict)
+    monkeypatch.setattr(engine.docker, "from_env", lambda **_: client)
+    one = engine.Engine("run")
+    with ThreadPoolExecutor() as threads:
+        starting = threads.submit(one.start, "image")
+        assert api.asked.wait(LIMIT)
+        removing = threads.submit(one.remove_all)
+        assert one.stopping.wait(LIMIT)
+        api.go.set()
+        with pytest.raises(Stopped):
+            starting.result(LIMIT)
+        removing.result(LIMIT)
+    assert (api.made, api.started) == (set(), [])
 
 
 def test_interop_takes_both_sides_word_for_it(run_matrix):
