@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -10,8 +11,13 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow", "not run": "yellow", "running": "cyan"}
+WAITS = "waits"
+# What is shown first where there is no room for all; then what passed.
+RANKS = ("running", "failed", "not run", WAITS)
+FRAME = 6  # lines of a table that are no rows, and the cursor's
 
 
 @dataclass
@@ -20,13 +26,17 @@ class Row:
 
     name: str
     profile: str
-    step: str = "waits"
+    step: str = WAITS
     progress: str = ""
     since: float = field(default_factory=time.monotonic)
     started: float | None = None
     seconds: float = 0.0
     verdict: str = ""
     figures: str = ""
+
+    @property
+    def word(self) -> str:
+        return "running" if self.started is not None else self.verdict or WAITS
 
 
 class Board:
@@ -40,28 +50,49 @@ class Board:
 
     def __rich__(self) -> Table:
         with self.lock:
-            now = time.monotonic()
-            done = sum(bool(row.verdict) for row in self.rows.values())
-            table = Table(title=f"{done} of {len(self.rows)} cells, {now - self.start:.0f} s", min_width=70)
-            for column in ("distribution", "profile", "step", "time", "result", "in figures"):
-                table.add_column(column, justify="right" if column == "time" else "left")
-            for row in self.rows.values():
-                running = row.started is not None
-                seconds = row.seconds + (now - row.started if row.started is not None else 0)
-                word = "running" if running else row.verdict
-                table.add_row(
-                    row.name,
-                    row.profile,
-                    f"{row.step} {row.progress}" if running or not row.verdict else "",
-                    f"{seconds:.0f} s" if seconds else "",
-                    f"[{COLOURS.get(word, '')}]{word}[/]" if word else "",
-                    row.figures,
-                )
+            return self.table(list(self.rows.values()))
+
+    def screenful(self) -> Table:
+        """Return what fits on the screen: where not all does, first what runs, then what went wrong, the rest in sum."""
+        with self.lock:
+            rows = list(self.rows.values())
+            room = max(self.console.height - FRAME, 2)
+            if len(rows) <= room:
+                return self.table(rows, one_line=True)
+            # Of equals the order stays.
+            rows.sort(key=lambda row: RANKS.index(row.word) if row.word in RANKS else len(RANKS))
+            counts = collections.Counter(row.word for row in rows[room - 1 :])
+            rest = ", ".join(f"{number} {'wait' if word == WAITS else word}" for word, number in counts.items())
+            table = self.table(rows[: room - 1], one_line=True)
+            table.add_row(f"{sum(counts.values())} more", "", "", "", "", rest)
             return table
+
+    def table(self, rows: list[Row], one_line: bool = False) -> Table:
+        now = time.monotonic()
+        done = sum(bool(row.verdict) for row in self.rows.values())
+        table = Table(title=f"{done} of {len(self.rows)} cells, {now - self.start:.0f} s", min_width=70)
+        for column in ("distribution", "profile", "step", "time", "result", "in figures"):
+            # The figures give way to the others, and are cut.
+            kept = one_line and column != "in figures"
+            table.add_column(column, justify="right" if column == "time" else "left", no_wrap=kept)
+        for row in rows:
+            running = row.started is not None
+            seconds = row.seconds + (now - row.started if row.started is not None else 0)
+            word = "" if row.word == WAITS else row.word
+            table.add_row(
+                row.name,
+                row.profile,
+                f"{row.step} {row.progress}" if running or not row.verdict else "",
+                f"{seconds:.0f} s" if seconds else "",
+                f"[{COLOURS.get(word, '')}]{word}[/]" if word else "",
+                Text(row.figures, no_wrap=one_line, overflow="ellipsis"),
+            )
+        return table
 
     def live(self) -> AbstractContextManager[object]:
         if self.console.is_terminal:
-            return Live(self, console=self.console, refresh_per_second=4)
+            # What follows it is the whole table.
+            return Live(console=self.console, refresh_per_second=4, get_renderable=self.screenful, transient=True)
         return nullcontext()
 
     def say(self, key: tuple[str, str], text: str) -> None:
@@ -92,6 +123,6 @@ class Board:
             row = self.rows[key]
             took = time.monotonic() - (row.started or time.monotonic())
             row.started, row.seconds, row.verdict, row.figures = None, row.seconds + took, verdict, figures
-            row.step, row.progress = "waits", ""
-        self.say(key, f"{verdict or 'waits'} after {took:.1f} s: {figures}")
+            row.step, row.progress = WAITS, ""
+        self.say(key, f"{verdict or WAITS} after {took:.1f} s: {figures}")
         return took
