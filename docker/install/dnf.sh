@@ -3,7 +3,12 @@
 set -eu
 
 packages="ca-certificates gcc glibc-devel strace util-linux shadow-utils"
-system=$(rpm --query --queryformat '%{VERSION}' python3 2>/dev/null || dnf --quiet repoquery --latest-limit 1 --queryformat '%{version}\n' python3)
+# rpm says on stdout that a package is not installed.
+if rpm --query --quiet python3 2>/dev/null; then
+    system=$(rpm --query --queryformat '%{VERSION}' python3)
+else
+    system=$(dnf --quiet repoquery --latest-limit 1 --queryformat '%{version}\n' python3)
+fi
 for version in $PYTHONS; do
     # The system's own Python has no version in its package's name.
     case $system in

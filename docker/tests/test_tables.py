@@ -27,6 +27,22 @@ def test_each_family_has_its_install_step():
         assert tables.HERE.joinpath("install", f"{distro.family}.sh").exists()
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_fedoras_own_python_has_no_version_in_its_packages_name(tmp_path, installed):
+    """dnf.sh, with programs in place of rpm and dnf that answer as they do on a bare Fedora, or on a fuller one."""
+    answer = "printf 3.14.2" if installed else "echo package python3 is not installed; exit 1"
+    # With --quiet it prints nothing.
+    rpm = f'case "$*" in *--quiet*) {"exit 0" if installed else "exit 1"} ;; esac\n{answer}\n'
+    dnf = f'case "$*" in *repoquery*) echo 3.14.2 ;; *install*) echo "$@" >{tmp_path}/asked ;; esac\n'
+    for name, text in {"rpm": rpm, "dnf": dnf, "useradd": ""}.items():
+        tmp_path.joinpath(name).write_text("#!/bin/sh\n" + text)
+        tmp_path.joinpath(name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONS": "3.14 3.13"}
+    subprocess.run(["sh", str(tables.HERE / "install" / "dnf.sh")], env=environment, check=True)
+    asked = tmp_path.joinpath("asked").read_text().split()
+    assert asked[-4:] == ["python3", "python3-devel", "python3.13", "python3.13-devel"]
+
+
 def test_everything_is_every_distribution_under_every_profile_and_interop():
     cells = plan()
     alone = [cell for cell in cells if not cell.other]
