@@ -225,7 +225,10 @@ def by_size(rows: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
         of_family = [
             row
             for row in rows
-            if family_of(row) == family and row.get("size") and row.get("max_message_size", row["size"]) == row["size"]
+            if family_of(row) == family
+            and row.get("size") is not None
+            # No queue is made for messages of 0 bytes.
+            and row.get("max_message_size", max(row["size"], 1)) == max(row["size"], 1)
         ]
         sizes = sorted({row["size"] for row in of_family})
         if len(sizes) < 2:

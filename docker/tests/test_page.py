@@ -39,12 +39,17 @@ def test_the_grid_has_a_cell_for_each_that_ran_told_by_word(folder, open_page, s
 
 
 def test_each_verdict_has_a_colour_of_its_own(folder, open_page):
-    page = open_page(folder / "index.html")
-    colours = {
-        word: page.locator(f".grid .verdict.{word}").first.evaluate("element => getComputedStyle(element).color")
-        for word in ("passed", "failed", "not-run")
-    }
-    assert len(set(colours.values())) == 3
+    for dark in (False, True):
+        page = open_page(folder / "index.html", dark=dark)
+        colours = page.evaluate(
+            """() => ["passed", "failed", "skipped", "not-run"].map(word => {
+                const verdict = document.querySelector(".grid .verdict");
+                verdict.className = "verdict " + word;
+                const style = getComputedStyle(verdict);
+                return [style.color, style.backgroundColor];
+            })"""
+        )
+        assert len({colour for colour, _ in colours}) == len({colour for _, colour in colours}) == 4, dark
 
 
 def test_a_failing_cell_opens_to_its_log(folder, open_page, sample):

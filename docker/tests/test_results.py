@@ -135,6 +135,13 @@ def test_benchmarks_of_others_alone_have_failed(tmp_path, subjects, expected):
     assert any("64 bytes: others" in line for line in found["left_out"]) == (expected == "failed" and bool(subjects))
 
 
+def test_messages_of_no_bytes_are_plotted(sample):
+    rows = sample["cells"][0]["jobs"]["bench"]["rows"]
+    rows += [{**row, "size": 0, "max_message_size": 1} for row in rows if row["size"] == 64]
+    (figure,) = report.by_size(rows, "here")
+    assert [row["name"] for row in figure["rows"]] == ["0", "64", "4,096"]
+
+
 def other_machine(sample):
     other = copy.deepcopy(sample)
     other["started"] = "2026-01-03T03:04:05+00:00"
