@@ -567,7 +567,7 @@ def main() -> int:
                 complain(f"there is no report to resume in {arguments.output}: everything runs")
                 before = None
             elif before.get("checkout") != content:
-                complain("the report is of another state of the checkout or the tables, or of other options: everything runs")
+                complain("the report is of another state of checkout or tables, or of other options: everything runs")
                 before = None
             else:
                 cells = left_to_run(cells, before)

@@ -289,6 +289,9 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
     """Yield a plot a question, its smallest size, over the distributions, under one profile."""
     profile = cells[0][0]["profile"]
     here = [(cell["distro"], job["rows"]) for cell, job in cells if cell["profile"] == profile]
+    # tox chooses it for bench, whatever the tests ran on.
+    used = dict.fromkeys(job["python"] for cell, job in cells if cell["profile"] == profile and "python" in job)
+    pythons = f", Python {' and '.join(used)}" if used else ""
     if len(here) < 2:
         return
     everything = [row for _, rows in here for row in rows if row.get("ratio_to_floor") is not None]
@@ -312,7 +315,7 @@ def by_distribution(report: Report, cells: list[tuple[dict[str, Any], dict[str, 
         yield {
             "title": f"By distribution: {case}",
             "svg": plots.bars([name for name, _ in here], series, f"times the {floor}"),
-            "caption": f"Times the {floor} of the same cell, {profile}, first Python of each; lower is better.",
+            "caption": f"Times the {floor} of the same cell, {profile}{pythons}; lower is better.",
             "folded": number > 0,
             "corner": "distribution",
             "columns": [f"{subject}, {unit}" for subject in subjects for unit in ("ns", "ratio")],
@@ -473,6 +476,12 @@ def cells(report: Report) -> Any:
         pythons = cell["jobs"].get("tests", {}).get("pythons", ())
         facts += [
             (f"tests, Python {one['version']}", f"{job_figures('tests', one)} in {one['seconds']} s") for one in pythons
+        ]
+        if "python" in cell["jobs"].get("bench", {}):
+            facts.append(("benchmarks, Python", cell["jobs"]["bench"]["python"]))
+        facts += [
+            (f"interop, {side['side']}", side["system"]["python"])
+            for side in cell["jobs"].get("interop", {}).get("sides", ())
         ]
         failures = [
             {**failure, "where": one["version"]}

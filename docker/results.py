@@ -132,7 +132,8 @@ def left_out_of(skips: Iterable[str]) -> list[str]:
 
 def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
     """Return what pytest-benchmark saved, a row a subject and case, in nanoseconds."""
-    measured = json.loads(saved.read_text())["benchmarks"] if saved else []
+    data = json.loads(saved.read_text()) if saved else {"benchmarks": []}
+    measured = data["benchmarks"]
     rows = [
         {
             "case": benchmark["group"] or benchmark["name"],
@@ -148,7 +149,9 @@ def bench_of(saved: Path | None, status: int, output: str) -> dict[str, Any]:
     without = without_ours(rows)
     left_out += [f"{case}: others were measured, and {OURS} was not" for case in without]
     verdict = "passed" if status == 0 and rows and not without else "failed"
-    return {"verdict": verdict, "rows": rows, "left_out": left_out}
+    # tox chose it: the machine's own words, as no table says it.
+    python = data.get("machine_info", {}).get("python_version")
+    return {"verdict": verdict, **({"python": python} if python else {}), "rows": rows, "left_out": left_out}
 
 
 def without_ours(rows: list[dict[str, Any]]) -> list[str]:

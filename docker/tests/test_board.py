@@ -27,7 +27,7 @@ def test_what_runs_is_on_the_screen_whatever_else_there_is(width):
     board = board_of(120, width)
     for number in range(50):
         board.begin((f"distro-{number}", "default"))
-        board.end((f"distro-{number}", "default"), "failed" if number == 7 else "passed", "1,500 passed; limits agree " * 9)
+        board.end((f"distro-{number}", "default"), "failed" if number == 7 else "passed", "limits agree " * 9)
     for number in (110, 119):
         board.begin((f"distro-{number}", "default"))
         board.step((f"distro-{number}", "default"), "tests 3.13")

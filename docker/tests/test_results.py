@@ -142,6 +142,19 @@ def test_messages_of_no_bytes_are_plotted(sample):
     assert [row["name"] for row in figure["rows"]] == ["0", "64", "4,096"]
 
 
+def test_the_python_that_was_measured_is_told(sample, tmp_path):
+    saved = tmp_path / "bench.json"
+    saved.write_text(json.dumps({"machine_info": {"python_version": "3.14.1"}, "benchmarks": []}))
+    assert results.bench_of(saved, 0, "")["python"] == "3.14.1"
+    for number, version in ((0, "3.9.2"), (2, "3.13.5")):
+        sample["cells"][number]["jobs"]["bench"]["python"] = version
+    check(json.loads(json.dumps(sample)))
+    page = report.render(sample)
+    assert "default, Python 3.9.2 and 3.13.5; lower is better" in page
+    assert "first Python" not in page
+    assert "<dt>benchmarks, Python</dt><dd>3.13.5</dd>" in page
+
+
 def other_machine(sample):
     other = copy.deepcopy(sample)
     other["started"] = "2026-01-03T03:04:05+00:00"
