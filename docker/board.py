@@ -53,7 +53,7 @@ class Board:
             return self.table(list(self.rows.values()))
 
     def screenful(self) -> Table:
-        """Return what fits on the screen: where not all does, first what runs, then what went wrong, the rest in sum."""
+        """Return what fits on the screen: of more, first what runs, then what went wrong, the rest in sum."""
         with self.lock:
             rows = list(self.rows.values())
             room = max(self.console.height - FRAME, 2)
