@@ -68,6 +68,7 @@ def context_of(distro: Distro, source: Source) -> dict[str, bytes]:
         "Dockerfile": HERE.joinpath("Dockerfile").read_bytes(),
         f"install/{distro.family}.sh": HERE.joinpath("install", f"{distro.family}.sh").read_bytes(),
         "install/python.sh": HERE.joinpath("install", "python.sh").read_bytes(),
+        "install/trust.sh": HERE.joinpath("install", "trust.sh").read_bytes(),
         "inputs/requirements.txt": needed.encode(),
         "inputs/peers.txt": peers.encode(),
     }

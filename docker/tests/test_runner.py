@@ -485,6 +485,19 @@ def test_the_build_gets_bundle_index_and_wheelhouse(tmp_path):
     assert arguments["PIP_NO_INDEX"] == "1"
 
 
+def test_the_package_manager_trusts_the_bundle_before_it_fetches_anything(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("certificates")
+    files, _ = context(distro="fedora-44", ca_bundle=bundle)
+    assert "install/trust.sh" in files
+    recipe = files["Dockerfile"].decode()
+    copied, trusted, fetched = (
+        recipe.index(text)
+        for text in ("inputs/ca-bundle.pe", "sh /opt/matrix/trust.sh", '"/opt/matrix/install/${FAMILY}.sh"')
+    )
+    assert copied < trusted < fetched
+
+
 def test_an_images_name_follows_what_it_is_built_from(tmp_path):
     one, _ = context()
     assert images.digest(one) == images.digest(context()[0])
