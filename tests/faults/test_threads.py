@@ -51,7 +51,8 @@ def test_many_threads_both_directions_each_message_once(make_queue, start_thread
 
 def test_closing_beside_waiting_threads_never_lets_them_meet_another_queue(make_queue, start_thread):
     """The number that close() frees is taken at once by another queue, which nobody may touch."""
-    queue = make_queue()
+    queue, others = make_queue(), []
+    taken = 0
     for number in range(full_count(150, 3000)):
         handle = MessageQueue(queue.name)
         start = threading.Barrier(4)
@@ -65,22 +66,33 @@ def test_closing_beside_waiting_threads_never_lets_them_meet_another_queue(make_
 
         threads = [start_thread(wait, timeout) for timeout in (None, 60, None)]
         start.wait(LIMIT)
-        if number % 2:
+        asleep = number % 2 == 1
+        if asleep:
             for thread in threads:
                 thread.wait_until_asleep()
+        freed = handle.mqd
         handle.close()
-        with MessageQueue(queue.name, read=False), make_queue_for(queue) as other:
-            other.send("not for them")
-            for _ in threads:
+        # The waiting keep the number to the end of their wait; it is free once the last has its message.
+        with contextlib.ExitStack() as stack:
+            others = [stack.enter_context(another_queue())]
+            others[0].send("not for them")
+            for index, _ in enumerate(threads):
                 queue.send("for them")
+                others.append(stack.enter_context(another_queue()))
+                others[-1].send("not for them")
             results = [thread.result() for thread in threads]
+            others.append(stack.enter_context(another_queue()))
+            others[-1].send("not for them")
+            taken += freed in [other.mqd for other in others]
             assert set(results) <= {None, (b"for them", 0)}
-            assert other.current_messages == 1
+            assert not asleep or None not in results
+            assert [other.current_messages for other in others] == [1] * len(others)
         assert len(drain(queue)) == results.count(None)
+    assert taken > 0
 
 
-def make_queue_for(queue):
-    """Another queue, without a name."""
+def another_queue():
+    """A queue without a name."""
     other = MessageQueue(None, raw.O_CREAT | raw.O_EXCL, max_messages=2, max_message_size=16)
     other.unlink()
     return other
