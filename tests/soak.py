@@ -309,6 +309,7 @@ class Listens(Receiver):
     def run(self) -> None:
         while not self.now(DRAIN) and not self.received.full:
             with self.open() as queue:
+                self.listener = None
                 listener = self.listener = queue.listen(lambda message, _: self.handle(message))
                 time.sleep(self.random.random() * 0.2)
                 if self.random.random() < 0.5:
@@ -321,7 +322,9 @@ class Listens(Receiver):
 
     def handle(self, message: bytes) -> None:
         self.received.add(message)
-        if self.received.full and self.listener is not None:
+        if self.received.full:
+            while self.listener is None:  # it may be called before listen() has returned
+                time.sleep(0.001)
             self.listener.stop()
         if self.random.random() < 0.01:
             self.count("handler raised")

@@ -11,7 +11,7 @@ import weakref
 import pytest
 from helpers import LIMIT, callback_threads, drain, full_count, open_descriptors, wait_until
 
-from posix_ipc_swig import BusyError, MessageQueue, raw
+from posix_ipc_swig import MessageQueue, raw
 
 
 @pytest.fixture
