@@ -117,8 +117,7 @@ def main() -> None:
     pytest = [str(Path(python).with_name("pytest")), "-p", "no:cacheprovider", "-p", "no:faulthandler"]
     if kind == "valgrind":
         if shutil.which("valgrind") is None:
-            print("valgrind: not run, it is not installed")
-            return
+            sys.exit("valgrind: not run, it is not installed (apt install valgrind)")
         # With PYTHONMALLOC=malloc all memory is seen; leaks are not looked for: Python keeps objects to its end.
         command = ["valgrind", "--error-exitcode=99", "--quiet", "--leak-check=no", "--track-fds=no"]
         command += [f"--suppressions={ROOT / '.ci' / 'valgrind.supp'}", sys.executable, "-X", "faulthandler"]

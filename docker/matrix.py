@@ -483,7 +483,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         default=Path(bundle) if bundle else None,
         metavar="FILE",
-        help="whom pip trusts, in PEM (default: SSL_CERT_FILE)",
+        help="whom pip and the package managers trust, in PEM (default: SSL_CERT_FILE)",
     )
     images_group.add_argument("--index-url", default="", metavar="URL", help="the package index that pip asks")
     images_group.add_argument("--wheelhouse", type=Path, metavar="FOLDER", help="wheels that pip takes first")
