@@ -9,6 +9,7 @@ ends the run with the input that led to it. Nothing here may wait: a handle that
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import itertools
 import os
@@ -17,16 +18,35 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 
 import atheris
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 with atheris.instrument_imports(include=["posix_ipc_swig"]):
     import posix_ipc_swig as ipc
     from posix_ipc_swig import listening, notify, raw
 
-# MemoryError: raw.mq_receive() makes room for as many bytes as it is told.
-DOCUMENTED = (OSError, ValueError, TypeError, BufferError, OverflowError, AttributeError, MemoryError)
+# What each kind of call may raise, as its documentation names it; TypeError is any call's answer to wrong arguments.
+CLOSED = (ipc.ExistentialError, TypeError)
+SEND = (ipc.BusyError, ipc.PermissionsError, ipc.ExistentialError, ValueError, TypeError)
+RECEIVE = (ipc.BusyError, ipc.PermissionsError, ipc.ExistentialError, ValueError, TypeError)
+OPEN = (ipc.ExistentialError, ipc.PermissionsError, ipc.LimitError, ValueError, TypeError)
+UNLINK = (ipc.ExistentialError, ipc.PermissionsError, ValueError, TypeError)
+NOTIFY = (ipc.BusyError, ipc.ExistentialError, ValueError)
+RAW = (OSError, TypeError)
+# What calls raise for arguments out of range, though their documentation does not name it: a run says which it met.
+UNNAMED = {
+    "send": BufferError,
+    "send_many": BufferError,
+    "stop": (ValueError, OverflowError),
+    "queue_bytes": OverflowError,
+    "raw": (ValueError, OverflowError, BufferError),
+}
 MINE = f"/fuzz-{os.getpid()}"
 
 
@@ -51,7 +71,7 @@ class Input:
 
     def value(self, depth: int = 0) -> object:
         data = self.data
-        kind = data.ConsumeIntInRange(0, 20)
+        kind = data.ConsumeIntInRange(0, 21)
         if kind == 0:
             return None
         if kind == 1:
@@ -92,6 +112,8 @@ class Input:
             return float("inf")
         if kind == 19:
             return iter([b"x", self.value(depth + 1)] if depth < 2 else [])
+        if kind == 20:
+            return len
         return raw.mq_attr(mq_maxmsg=data.ConsumeIntInRange(-1, 3), mq_msgsize=data.ConsumeIntInRange(-1, 3))
 
     def arguments(self, most: int, names: tuple[str, ...]) -> tuple[list[object], dict[str, object]]:
@@ -104,8 +126,23 @@ class Input:
         return values, keywords
 
 
+@contextlib.contextmanager
+def may_raise(name: str, documented: object) -> Iterator[None]:
+    try:
+        yield
+    except documented:
+        pass
+    except UNNAMED.get(name, ()) as error:
+        unnamed[name, type(error).__name__] += 1
+
+
+unnamed: collections.Counter[tuple[str, str]] = collections.Counter()
+
+
 class Target:
     """The queue that is fuzzed, made again when a call took it away."""
+
+    last = b""
 
     def __init__(self) -> None:
         self.numbers = itertools.count()
@@ -113,7 +150,7 @@ class Target:
         self.renew()
 
     def renew(self) -> None:
-        self.name = f"{MINE}-{next(self.numbers)}"
+        self.name, self.unlinked = f"{MINE}-{next(self.numbers)}", False
         self.queue = ipc.MessageQueue(self.name, ipc.O_CREX | ipc.O_NONBLOCK, max_messages=4, max_message_size=64)
         self.closed = ipc.MessageQueue(self.name)
         self.closed.close()
@@ -126,20 +163,23 @@ class Target:
             ipc.unlink_message_queue(self.name)
 
     def call(self, data: bytes) -> None:
+        Target.last = data
         given = Input(data)
-        if self.queue.closed:
+        if self.queue.closed or self.unlinked:
             self.end()
             self.renew()
         queue = (self.queue, self.queue, self.queue, self.closed, self.blank)[given.data.ConsumeIntInRange(0, 4)]
         for _ in range(4):
             self.calls += 1
             kind = given.data.ConsumeIntInRange(0, len(CALLS) - 1)
-            with contextlib.suppress(DOCUMENTED):
-                CALLS[kind](queue, given, self)
+            call, documented = CALLS[kind]
+            name = "raw" if call.__qualname__.startswith("raw_") else call.__name__
+            with may_raise(name, documented):
+                call(queue, given, self)
             for handle in (self.queue, self.blank):
                 if not handle.closed:
                     handle.block = False  # a call may have changed it, and the next must not wait
-            if self.queue.closed:
+            if self.queue.closed or self.unlinked:
                 break
         if not self.blank.closed:
             self.blank.close()
@@ -151,6 +191,7 @@ def method(name: str, most: int, *names: str):
         values, keywords = given.arguments(most, names)
         getattr(queue, name)(*values, **keywords)
 
+    call.__name__ = name
     return call
 
 
@@ -200,7 +241,9 @@ def ask(queue, given, target):
 def listen(queue, given, target):
     handler = given.data.PickValueInList([lambda message, priority: None, None, 5])
     with queue.listen(handler) as listener:
-        listener.stop(given.data.PickValueInList([None, 0, 1.5]))
+        with may_raise("stop", TypeError):
+            listener.stop(given.value())
+        text(listener, given, target)
 
 
 def reopen(queue, given, target):
@@ -217,6 +260,46 @@ def close(queue, given, target):
         queue.close()
 
 
+def unlink(queue, given, target):
+    if given.data.ConsumeIntInRange(0, 20) == 0:
+        queue.unlink()
+        target.unlinked = True
+
+
+def iterate(queue, given, target):
+    next(iter(queue))
+
+
+def enter(queue, given, target):
+    if queue is not target.queue or given.data.ConsumeIntInRange(0, 20) == 0:
+        with queue as same:
+            assert same is queue
+
+
+def limits(queue, given, target):
+    if given.data.ConsumeIntInRange(0, 3) == 0:  # it asks /proc for much
+        values, _ = given.arguments(1, ())
+        repr(ipc.limits(*values))
+
+
+def fits(queue, given, target):
+    values, keywords = given.arguments(2, ("max_messages", "max_message_size"))
+    fit = ipc.fits(*values, **keywords)
+    assert bool(fit) == (not fit.reason) == (fit.errno == 0)
+
+
+def queue_bytes(queue, given, target):
+    values = [given.value(), given.value()]
+    if not any(hasattr(value, "__len__") for value in values):  # a sequence would be multiplied
+        ipc.queue_bytes(*values)
+
+
+def no_descriptor(given: Input) -> object:
+    """Anything, but no open descriptor of this process."""
+    value = given.value()
+    return -1 if isinstance(value, (int, Index)) and not (isinstance(value, int) and value > 10**4) else value
+
+
 def raw_open(queue, given, target):
     values, keywords = given.arguments(4, ("name", "oflag", "mode", "attr"))
     if values and given.data.ConsumeBool():
@@ -228,6 +311,20 @@ def raw_open(queue, given, target):
             raw.mq_unlink(values[0] if values else keywords["name"])
 
 
+def raw_close(queue, given, target):
+    """One that was just opened; or what is none."""
+    if given.data.ConsumeBool():
+        raw.mq_close(raw.mq_open(target.name, raw.O_RDWR))
+    else:
+        raw.mq_close(no_descriptor(given))
+
+
+def raw_unlink(queue, given, target):
+    value = given.value()
+    if value not in (target.name, target.name.encode()):
+        raw.mq_unlink(value)
+
+
 def raw_call(name: str, most: int):
     def call(queue, given, target):
         values, _ = given.arguments(most, ())
@@ -235,10 +332,7 @@ def raw_call(name: str, most: int):
         if given.data.ConsumeBool():
             getattr(raw, name)(mqd, *values)
         else:  # a descriptor of every kind, but no open one of this process
-            other = given.value()
-            if type(other) in (int, bool, Index) and not (isinstance(other, int) and other > 10**4):
-                other = -1
-            getattr(raw, name)(other, *values)
+            getattr(raw, name)(no_descriptor(given), *values)
 
     return call
 
@@ -271,31 +365,69 @@ def raw_struct(queue, given, target):
 
 
 CALLS = [
-    method("send", 3, "message", "timeout", "priority"),
-    method("receive", 1, "timeout"),
-    method("send_many", 3, "messages", "timeout", "priority"),
-    method("receive_many", 2, "limit", "timeout"),
-    method("receive_into", 2, "buffer", "timeout"),
-    method("fileno", 1),
-    read,
-    text,
-    construct,
-    remove,
-    ask,
-    listen,
-    reopen,
-    again,
-    close,
-    raw_open,
-    raw_call("mq_send", 2),
-    raw_call("mq_receive", 1),
-    raw_call("mq_getattr", 1),
-    raw_call("mq_setattr", 1),
-    raw_call("mq_notify", 1),
-    raw_timed("mq_timedsend"),
-    raw_timed("mq_timedreceive"),
-    raw_struct,
+    (method("send", 3, "message", "timeout", "priority"), SEND),
+    (method("receive", 1, "timeout"), RECEIVE),
+    (method("send_many", 3, "messages", "timeout", "priority"), SEND),
+    (method("receive_many", 2, "limit", "timeout"), RECEIVE),
+    (method("receive_into", 2, "buffer", "timeout"), (*RECEIVE, BufferError)),
+    (method("fileno", 1), CLOSED),
+    (read, (*CLOSED, AttributeError)),
+    (text, ()),
+    (construct, OPEN),
+    (remove, UNLINK),
+    (ask, NOTIFY),
+    (listen, (*CLOSED, ipc.PermissionsError, RuntimeError)),
+    (reopen, OPEN),
+    (again, OPEN),
+    (close, CLOSED),
+    (unlink, UNLINK),
+    (iterate, RECEIVE),
+    (enter, CLOSED),
+    (limits, TypeError),
+    (fits, (ValueError, TypeError)),
+    (queue_bytes, TypeError),
+    (raw_open, RAW),
+    (raw_close, RAW),
+    (raw_unlink, RAW),
+    (raw_call("mq_send", 2), RAW),
+    # It makes room for as many bytes as it is told.
+    (raw_call("mq_receive", 1), (*RAW, MemoryError)),
+    (raw_call("mq_getattr", 1), RAW),
+    (raw_call("mq_setattr", 1), RAW),
+    (raw_call("mq_notify", 1), RAW),
+    (raw_timed("mq_timedsend"), RAW),
+    (raw_timed("mq_timedreceive"), (*RAW, MemoryError)),
+    (raw_struct, (*RAW, AttributeError)),
 ]
+
+
+def by_callback(args: threading.ExceptHookArgs) -> bool:
+    """Whether an error is one of the fuzzed callbacks' own: they are all len(), and have no frame of theirs."""
+    trace = args.exc_traceback
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    last = trace and trace.tb_frame.f_code
+    return (
+        args.exc_type is TypeError
+        and (last is None or last.co_qualname == "_Request.run")
+        and "len()" in str(args.exc_value)
+    )
+
+
+def find(args: threading.ExceptHookArgs) -> None:
+    """End the run at an error of one of the library's own threads."""
+    if not by_callback(args):
+        print(f"in {args.thread}, while or after {Target.last!r} was tried:", file=sys.stderr)
+        traceback.print_exception(args.exc_type, args.exc_value, args.exc_traceback)
+        sys.stderr.flush()
+        os._exit(78)
+
+
+def find_unraisable(args: sys.UnraisableHookArgs) -> None:
+    print(f"{args.err_msg}: {args.object!r}, while or after {Target.last!r} was tried:", file=sys.stderr)
+    traceback.print_exception(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.stderr.flush()
+    os._exit(79)
 
 
 def main() -> None:
@@ -306,7 +438,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     assert not notify._listeners
     assert not listening._running
-    threading.excepthook = lambda args: None  # a callback's own errors
+    threading.excepthook, sys.unraisablehook = find, find_unraisable
     target, begun, said = Target(), time.monotonic(), 0
 
     def one(data: bytes) -> None:
@@ -317,6 +449,8 @@ def main() -> None:
             print(f"{target.calls} calls in {time.monotonic() - begun:.0f} s", flush=True)
         if target.calls >= options.calls:
             target.end()
+            for (name, error), times in sorted(unnamed.items()):
+                print(f"{name}: {times} times {error}, which its documentation does not name")
             print(
                 f"{target.calls} calls in {time.monotonic() - begun:.0f} s: no crash, no hang, no other error",
                 flush=True,
