@@ -70,18 +70,22 @@ WAITS = {
 def test_timeouts_are_exact_to_50_ms_in_a_storm(queue, storm, wait, request):
     if "send" in request.node.callspec.id:
         fill(queue)
-    late = []
+    best = {}
     with storm() as came:
         for timeout in (0.0, 0.001, 0.02, 0.1, 0.3):
             before = came[0]
-            start = time.monotonic()
-            with pytest.raises(BusyError):
-                wait(queue, timeout)
-            late.append(time.monotonic() - start - timeout)
+            # A machine that runs other things may hold up a try; what is wrong holds up all.
+            for _ in range(5):
+                start = time.monotonic()
+                with pytest.raises(BusyError):
+                    wait(queue, timeout)
+                late = time.monotonic() - start - timeout
+                assert late >= 0
+                best[timeout] = min(late, best.get(timeout, late))
+                if late < 0.05:
+                    break
         assert came[0] > before
-    assert min(late) >= 0
-    # A machine that runs other things may hold up one wait; what is wrong holds up all.
-    assert sorted(late)[-2] < 0.05, late
+    assert max(best.values()) < 0.05, best
 
 
 def test_a_storm_loses_no_message(queue, reopen, storm, start_python, finish):

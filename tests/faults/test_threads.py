@@ -76,7 +76,7 @@ def test_closing_beside_waiting_threads_never_lets_them_meet_another_queue(make_
         with contextlib.ExitStack() as stack:
             others = [stack.enter_context(another_queue())]
             others[0].send("not for them")
-            for _index, _ in enumerate(threads):
+            for _ in threads:
                 queue.send("for them")
                 others.append(stack.enter_context(another_queue()))
                 others[-1].send("not for them")
