@@ -400,6 +400,88 @@ def test_a_callback_may_drop_the_last_reference_to_its_handle(queue):
     assert str(number) not in open_descriptors()
 
 
+def test_a_callback_may_drop_its_handle_open_with_another_request_pending(queue):
+    """The descriptor stays, by promise, and so does the request."""
+    holder, came = [MessageQueue(queue.name)], []
+    number, gone = holder[0].mqd, weakref.ref(holder[0])
+    dropped = threading.Event()
+
+    def drop(param):
+        holder[0].request_notification((came.append, "told"))
+        with pytest.warns(ResourceWarning, match=queue.name):
+            holder.clear()
+            gc.collect()
+        dropped.set()
+
+    holder[0].request_notification((drop, None))
+    queue.send("hello")
+    assert dropped.wait(LIMIT)
+    wait_until(lambda: gc.collect() is not None and gone() is None)
+    assert str(number) in open_descriptors()
+    drain(queue)
+    queue.send("hello")
+    wait_until(lambda: came == ["told"])
+    os.close(number)
+
+
+def test_a_callback_that_asks_again_and_cancels_is_not_called_again(queue, provoked):
+    came, done = [], threading.Event()
+
+    def callback(param):
+        came.append(param)
+        queue.request_notification((callback, "cancelled"))
+        queue.request_notification()
+        done.set()
+
+    queue.request_notification((callback, "first"))
+    provoked()
+    assert done.wait(LIMIT)
+    provoked()
+    drain(queue)
+    queue.request_notification((came.append, "last"))
+    provoked()
+    wait_until(lambda: "last" in came)
+    wait_until(lambda: not callback_threads())
+    assert came == ["first", "last"]
+
+
+def test_nothing_waits_for_a_callback_that_takes_a_minute(queue, reopen, make_queue, start_thread):
+    """Not other callbacks, nor a cancel, nor the close of its handle, nor the end of the thread that started it."""
+    handle, other, came = reopen(queue), make_queue(), []
+    begun, done = threading.Event(), threading.Event()
+
+    def takes_a_minute(param):
+        begun.set()
+        assert done.wait(120 + LIMIT)
+
+    def tell(number):
+        other.request_notification((came.append, number))
+        other.send("x")
+        wait_until(lambda: came[-1:] == [number])
+        drain(other)
+
+    handle.request_notification((takes_a_minute, None))
+    queue.send("hello")
+    assert begun.wait(LIMIT)
+    try:
+        for number in range(10):
+            tell(number)
+        drain(queue)
+        for leave in (lambda: handle.request_notification(), handle.close):
+            reopen(queue).request_notification((came.append, "unwanted"))
+            start_thread(leave).result()
+        queue.send("hello")
+        # The thread that started it has nothing to do any more.
+        wait_until(lambda: not any(thread.name == "posix_ipc_swig listener" for thread in threading.enumerate()))
+        done.wait(full_count(0, 60))
+        tell("another")
+        wait_until(lambda: len(callback_threads()) == 1)
+        assert came == [*range(10), "another"]
+    finally:
+        done.set()
+    wait_until(lambda: not callback_threads())
+
+
 @pytest.mark.parametrize("way", ["drop", "close", "reopen"])
 def test_handles_that_go_while_arrivals_notify_them(queue, start_python, finish, way):
     """Another process sends all the time; each handle asks and goes at once."""
