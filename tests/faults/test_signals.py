@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from helpers import drain, fill, full_count, wait_until, wait_until_asleep
+from helpers import LIMIT, drain, fill, full_count, wait_until, wait_until_asleep
 
 from posix_ipc_swig import BusyError, MessageQueue
 
@@ -180,3 +180,107 @@ def test_ctrl_c_in_the_midst_of_a_batch_says_how_much_was_sent(make_queue, handl
         disturbed(queue, lambda: queue.send_many(["a", "b", "c", "d", "e"]), signal.SIGINT)
     assert caught.value.sent == 3
     assert [message for message, _ in drain(queue)] == [b"a", b"b", b"c"]
+
+
+class Calls:
+    """Calls of one method in one go: no handler runs but in the method itself, and what it returned is kept."""
+
+    def __init__(self, method, *arguments):
+        self.returned, self.carried, self.raised = [], [], 0
+        self._inside = False
+        self._method, self._arguments = method, arguments
+
+    def interrupt(self, number, frame):
+        if self._inside:
+            self._inside = False
+            self.raised += 1
+            raise Stop(number)
+
+    def run(self, times):
+        """Call so many times, or until a handler raises."""
+        arguments = [[argument] * times for argument in self._arguments]
+        try:
+            try:
+                self._inside = True
+                self.returned.extend(map(self._method, *arguments))
+            finally:
+                self._inside = False
+        except Stop as error:  # after the last call, perhaps, and then it carries nothing
+            self.carried = getattr(error, "received", [])
+
+
+def take(queue, way, total, handle_signals):
+    """Receive so many messages; return their numbers, and how often a handler raised."""
+    buffer = bytearray(64)
+    arguments = {"receive": (LIMIT,), "receive_many": (None, LIMIT), "receive_into": (buffer, LIMIT)}[way]
+    calls, received = Calls(getattr(queue, way), *arguments), []
+    handle_signals(calls.interrupt)
+    while len(received) < total:
+        calls.returned, calls.carried = [], []
+        buffer[:] = bytes(len(buffer))
+        calls.run(min(10, total - len(received)) if way == "receive" else 1)
+        if way == "receive_into":
+            assert any(buffer) == bool(calls.returned), "a message came, and the call did not say so"
+            received += [int(buffer[:size]) for size, _ in calls.returned]
+        else:
+            batches = [calls.returned] if way == "receive" else calls.returned
+            received += [int(message) for batch in (*batches, calls.carried) for message, _ in batch]
+    return received, calls.raised
+
+
+@pytest.mark.parametrize("way", ["receive", "receive_many", "receive_into"])
+def test_a_storm_whose_handler_raises_loses_no_message(queue, storm, handle_signal, start_python, finish, way):
+    """What calls return, and what the errors carry, is all that was sent."""
+    total = full_count(3000, 100_000)
+
+    def handle_signals(handler):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            handle_signal(number, handler)
+
+    with storm():
+        sender = start_python(
+            """
+            import sys
+            from posix_ipc_swig import MessageQueue
+
+            with MessageQueue(sys.argv[1]) as queue:
+                for number in range(int(sys.argv[2])):
+                    queue.send(str(number))
+            """,
+            queue.name,
+            total,
+        )
+        received, raised = take(queue, way, total, handle_signals)
+    finish(sender)
+    assert received == list(range(total))
+    assert raised > 0
+
+
+@pytest.mark.parametrize("leave", ["stop", "with"])
+def test_ctrl_c_while_stop_waits_for_a_handler(queue, handle_signal, leave):
+    """The wait ends as itself; the listening ends as its handler returns, and the message was handled."""
+    handle_signal(signal.SIGINT, signal.default_int_handler)
+    begun, done, came = threading.Event(), threading.Event(), []
+
+    def handler(message, priority):
+        begun.set()
+        assert done.wait(LIMIT)
+        came.append(message)
+
+    listener = queue.listen(handler)
+    queue.send("hello")
+    assert begun.wait(LIMIT)
+
+    def stop_it():
+        if leave == "stop":
+            listener.stop()
+        else:
+            with listener:
+                pass
+
+    with pytest.raises(KeyboardInterrupt):
+        disturbed(queue, stop_it, signal.SIGINT)
+    assert not listener.stopped
+    done.set()
+    assert listener.stop(LIMIT)
+    assert came == [b"hello"]
