@@ -191,6 +191,71 @@ def test_the_parents_request_stands_whatever_a_child_does(queue, reopen, in_chil
     assert came == ["parent"]
 
 
+def test_the_parents_request_for_a_signal_stands_whatever_a_child_does(queue, reopen, in_child, handle_signal):
+    came, handle = [], reopen(queue)
+    handle_signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    queue.request_notification(signal.SIGUSR1)
+
+    def disturb():
+        with pytest.raises(BusyError):
+            handle.request_notification(signal.SIGUSR1)
+        handle.request_notification()
+        handle.close()
+        queue.close()
+
+    for _ in range(full_count(5, 500)):
+        in_child(disturb)
+    assert not came
+    in_child(lambda: queue.send("hello"))
+    wait_until(lambda: came == [signal.SIGUSR1])
+
+
+def test_the_request_of_a_handle_that_was_dropped_stands_whatever_a_child_does(queue, in_child):
+    came, handle = [], MessageQueue(queue.name)
+    handle.request_notification((came.append, "parent"))
+    number = handle.mqd
+    with pytest.warns(ResourceWarning):
+        del handle
+        gc.collect()
+
+    def disturb():
+        with pytest.raises(BusyError):
+            queue.request_notification((came.append, "child"))
+        os.close(number)
+        queue.close()
+
+    for _ in range(full_count(5, 500)):
+        in_child(disturb)
+    queue.send("hello")
+    wait_until(lambda: came == ["parent"])
+    os.close(number)
+
+
+@pytest.mark.parametrize("freed", ["answered", "cancelled"])
+def test_a_child_can_request_on_the_parents_queue_once_it_is_free(queue, in_child, freed):
+    came = []
+    queue.request_notification((came.append, "parent"))
+    if freed == "answered":
+        queue.send("hello")
+        wait_until(lambda: came == ["parent"])
+        drain(queue)
+    else:
+        queue.request_notification()
+
+    def own():
+        called = threading.Event()
+        queue.request_notification((lambda param: called.set(), None))
+        queue.send("hello")
+        assert called.wait(LIMIT)
+        drain(queue)
+        queue.request_notification((print, "it ends with the child"))
+
+    in_child(own)
+    queue.request_notification((came.append, "again"))
+    queue.send("hello")
+    wait_until(lambda: came[-1:] == ["again"])
+
+
 def test_a_child_can_request_its_own(queue, make_queue, in_child):
     other, came = make_queue(), []
     queue.request_notification((came.append, "parent"))
