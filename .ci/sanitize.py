@@ -1,13 +1,14 @@
 """Build the extension with sanitizers and run the tests under them; then valgrind's memcheck over a short run.
 
-    python .ci/sanitize.py FOLDER address|thread|valgrind [pytest arguments]
+    python .ci/sanitize.py FOLDER address|thread|valgrind [--allow-missing] [pytest arguments]
 
 Run by tox, in its environment: the wheel built here takes the place of the package. FOLDER is for what is built.
 
 ThreadSanitizer has to see the interpreter's locks, so it needs a CPython that is built with it. TSAN_PYTHON names one,
 made from CPython's source by
     CC=clang ./configure --disable-gil --with-thread-sanitizer --with-ensurepip=install && make && make install
-Without it that part says that it is not run. It gets an environment of its own, in FOLDER.
+It gets an environment of its own, in FOLDER. Where it or valgrind is missing, that part says that it is not run, and
+fails, but for --allow-missing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = {
@@ -35,6 +40,7 @@ LEFT_OUT = {
     "thread": "not raw and not signal and not handler and not storm and not ctrl_c",
     "valgrind": "",
 }
+ALLOW_MISSING = "--allow-missing"
 # What threads of one process share; a run takes minutes.
 THREADS = (
     *(f"tests/faults/test_{topic}.py" for topic in ("threads", "listening", "notification", "forks", "resources")),
@@ -86,12 +92,16 @@ def build(kind: str, folder: Path, python: str = sys.executable, cc: str = "") -
     subprocess.run(command, env=environment, check=True)
 
 
+def not_run(what: str, reason: str) -> NoReturn:
+    print(f"{what}: not run: {reason}", flush=True)
+    sys.exit(0 if ALLOW_MISSING in sys.argv else 1)
+
+
 def thread_python(folder: Path) -> tuple[str, str]:
     """An environment of TSAN_PYTHON with what the tests need: its Python, and the compiler that made it."""
     base = os.environ.get("TSAN_PYTHON")
-    if not base:
-        print("ThreadSanitizer: not run, TSAN_PYTHON names no CPython that is built with it (see .ci/sanitize.py)")
-        sys.exit(0)
+    if not base or not shutil.which(base):
+        not_run("ThreadSanitizer", "TSAN_PYTHON names no CPython that is built with it (see .ci/sanitize.py)")
     ask = "import sysconfig; print(sysconfig.get_config_var('CFLAGS')); print(sysconfig.get_config_var('CC'))"
     told = subprocess.run([base, "-I", "-c", ask], capture_output=True, text=True, check=True).stdout.splitlines()
     if "-fsanitize=thread" not in told[0]:
@@ -107,7 +117,7 @@ def thread_python(folder: Path) -> tuple[str, str]:
 
 
 def main() -> None:
-    folder, kind, *arguments = sys.argv[1:]
+    folder, kind, *arguments = (argument for argument in sys.argv[1:] if argument != ALLOW_MISSING)
     python, cc = thread_python(Path(folder, "thread-python")) if kind == "thread" else (sys.executable, "")
     build(kind, Path(folder, kind), python, cc)
     environment = os.environ | {"PYTHONDEVMODE": "0"}
@@ -117,7 +127,7 @@ def main() -> None:
     pytest = [str(Path(python).with_name("pytest")), "-p", "no:cacheprovider", "-p", "no:faulthandler"]
     if kind == "valgrind":
         if shutil.which("valgrind") is None:
-            sys.exit("valgrind: not run, it is not installed (apt install valgrind)")
+            not_run("valgrind", "it is not installed")
         # With PYTHONMALLOC=malloc all memory is seen; leaks are not looked for: Python keeps objects to its end.
         command = ["valgrind", "--error-exitcode=99", "--quiet", "--leak-check=no", "--track-fds=no"]
         command += [f"--suppressions={ROOT / '.ci' / 'valgrind.supp'}", sys.executable, "-X", "faulthandler"]
