@@ -65,15 +65,21 @@ class Listening:
         timeout: seconds to wait for a call of the handler that runs now; None waits as long as it takes. From inside
             the handler it does not wait: the listening ends as the handler returns.
 
-        Returns whether the listening has ended. It may be called again.
+        Returns whether the listening has ended. It may be called again. Raises TypeError or ValueError, and stops
+        nothing, for a timeout that is no number of seconds.
         """
+        if timeout is not None and not timeout < _thread.TIMEOUT_MAX:
+            if timeout != timeout:  # NaN
+                raise ValueError("timeout must be None or a number of seconds, not nan")
+            timeout = None
+        patience = -1 if timeout is None else max(timeout, 0)
         self._hasten()
         if _thread.get_ident() != self._ident:
             lock = _thread.allocate_lock()
             lock.acquire()
             self._waiting.append(lock)
             if not self._stopped:  # else the end may have come too early to see this lock
-                lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+                lock.acquire(True, patience)
             self._waiting.remove(lock)
         return self._stopped
 

@@ -1,8 +1,9 @@
 """The mq_* functions of <mqueue.h>, as they are.
 
 C names, C argument order, C meaning; made by SWIG from swig/*.i. Each does what its C function does once: no retry
-after a signal, no defaults, no checks of its own. Every failure is an OSError with its errno; EINTR runs the Python
-signal handlers first. The interpreter lock is free while a call may wait.
+after a signal, no defaults, no checks of its own. Every failure of theirs is an OSError with its errno; EINTR runs the
+Python signal handlers first. What C cannot be given is TypeError, ValueError (a NUL in a name, a negative size),
+OverflowError (a number too large for its C type) or BufferError. The interpreter lock is free while a call may wait.
 
 mq_open(name, oflag, mode=0, attr=None) -> mqd
 mq_close(mqdes); mq_unlink(name)

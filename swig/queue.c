@@ -556,7 +556,8 @@ PyDoc_STRVAR(send_doc, "send($self, /, message, timeout=None, priority=0)\n--\n\
                        "Raises BusyError when the queue stayed full, ValueError for a message too "
                        "long or a number out of range,\n"
                        "PermissionsError when the handle may not write, ExistentialError when it "
-                       "is closed.\n"
+                       "is closed, TypeError or\n"
+                       "BufferError for what is no such message or number.\n"
                        "POSIX.1-2017, mq_send(); a timeout is measured on the monotonic clock.");
 
 static PyObject *queue_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -1033,8 +1034,9 @@ PyDoc_STRVAR(send_many_doc, "send_many($self, /, messages, timeout=None, priorit
                             "priority: of each, 0 to QUEUE_PRIORITY_MAX.\n\n"
                             "When the time is up, or the queue is full and may not block, the "
                             "count says how many were sent;\n"
-                            "BusyError if that is none. A message that is no message, or too long, "
-                            "is found before any is sent. Any\n"
+                            "BusyError if that is none. A message that is no message (TypeError, "
+                            "BufferError), or too long\n"
+                            "(ValueError), is found before any is sent. Any\n"
                             "other exception, such as one that a signal handler raised, carries "
                             "the count as its attribute `sent`.\n"
                             "POSIX.1-2017, mq_send().");

@@ -107,6 +107,17 @@ def test_stop_ends_it_and_leaves_the_rest_in_the_queue(queue, came):
     assert came == [(b"one", 0)]
 
 
+def test_stop_takes_any_number_of_seconds_and_nothing_else(queue, came):
+    listener = queue.listen(came.add)
+    for bad, error in ((float("nan"), ValueError), ("1", TypeError), (b"", TypeError)):
+        with pytest.raises(error):
+            listener.stop(bad)
+    assert not listener.stopped
+    assert listener.stop(10**400)
+    for timeout in (-1, 0, 0.5, float("inf"), -float("inf"), 1e300):
+        assert listener.stop(timeout)
+
+
 def test_a_message_that_was_taken_is_handled_before_stop_returns(queue):
     begun, go, handled = threading.Event(), threading.Event(), []
 
