@@ -69,6 +69,7 @@ def queue_bytes(max_messages: int, max_message_size: int) -> int:
     max_messages, max_message_size: the queue's capacity, in messages and in bytes a message.
 
     Exact on 64-bit Linux 3.5 and later (getrlimit(2)); it says nothing of what other queues count already: fits() does.
+    Raises TypeError or OverflowError for what is no int.
     """
     return max_messages * (48 + max_message_size) + min(max_messages, _MOST_NODES) * 48
 
