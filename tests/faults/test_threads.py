@@ -51,7 +51,8 @@ def test_many_threads_both_directions_each_message_once(make_queue, start_thread
 
 def test_closing_beside_waiting_threads_never_lets_them_meet_another_queue(make_queue, start_thread):
     """The number that close() frees is taken at once by another queue, which nobody may touch."""
-    queue, others = make_queue(), []
+    queue, other = make_queue(), make_queue(max_messages=1)
+    other.send("not for them")
     taken = 0
     for number in range(full_count(150, 3000)):
         handle = MessageQueue(queue.name)
@@ -74,28 +75,18 @@ def test_closing_beside_waiting_threads_never_lets_them_meet_another_queue(make_
         handle.close()
         # The waiting keep the number to the end of their wait; it is free once the last has its message.
         with contextlib.ExitStack() as stack:
-            others = [stack.enter_context(another_queue())]
-            others[0].send("not for them")
+            handles = [stack.enter_context(MessageQueue(other.name))]
             for _ in threads:
                 queue.send("for them")
-                others.append(stack.enter_context(another_queue()))
-                others[-1].send("not for them")
+                handles.append(stack.enter_context(MessageQueue(other.name)))
             results = [thread.result() for thread in threads]
-            others.append(stack.enter_context(another_queue()))
-            others[-1].send("not for them")
-            taken += freed in [other.mqd for other in others]
+            handles.append(stack.enter_context(MessageQueue(other.name)))
+            taken += freed in [handle.mqd for handle in handles]
             assert set(results) <= {None, (b"for them", 0)}
             assert not asleep or None not in results
-            assert [other.current_messages for other in others] == [1] * len(others)
+            assert other.current_messages == 1
         assert len(drain(queue)) == results.count(None)
     assert taken > 0
-
-
-def another_queue():
-    """A queue without a name."""
-    other = MessageQueue(None, raw.O_CREAT | raw.O_EXCL, max_messages=2, max_message_size=16)
-    other.unlink()
-    return other
 
 
 def test_a_property_beside_a_close_has_a_value_or_raises_existential_error(queue, reopen, start_thread):
