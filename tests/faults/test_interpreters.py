@@ -69,7 +69,7 @@ print("survived")
 """
 
 
-@pytest.mark.skipif("COVERAGE_PROCESS_START" in os.environ, reason="coverage begins in each interpreter, and cannot")
+@pytest.mark.skipif("COVERAGE_PROCESS_START" in os.environ, reason="coverage fails as it starts in a sub-interpreter")
 @pytest.mark.parametrize("before", ["", "import posix_ipc_swig.raw\n"], ids=["first import", "imported before"])
 @pytest.mark.parametrize("kind", [ISOLATED, LEGACY], ids=["own lock", "shared lock"])
 def test_a_sub_interpreter_is_refused_and_harms_nobody(run_python, kind, before):
