@@ -271,20 +271,25 @@ static void *receive_share(void *times)
     return NULL;
 }
 
-static void threads(long times)
+/* So many threads, which do the one and the other by turns; the clock starts when all are there. */
+static void at_once(int count, void *(*one)(void *), void *(*other)(void *), long share)
 {
-    long share = times / CROWD;
     pthread_t running[2 * CROWD];
 
-    pthread_barrier_init(&start_line, NULL, 2 * CROWD + 1);
-    for (int i = 0; i < 2 * CROWD; i++)
-        if (pthread_create(&running[i], NULL, i % 2 ? send_share : receive_share, &share) != 0)
+    pthread_barrier_init(&start_line, NULL, (unsigned)count + 1);
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&running[i], NULL, i % 2 ? other : one, &share) != 0)
             stop("pthread_create");
     pthread_barrier_wait(&start_line);
     clock_gettime(CLOCK_MONOTONIC, &start);
-    for (int i = 0; i < 2 * CROWD; i++)
+    for (int i = 0; i < count; i++)
         pthread_join(running[i], NULL);
     pthread_barrier_destroy(&start_line);
+}
+
+static void threads(long times)
+{
+    at_once(2 * CROWD, receive_share, send_share, times / CROWD);
 }
 
 static void *pairs_apart(void *times)
@@ -302,31 +307,14 @@ static void *pairs_apart(void *times)
     return NULL;
 }
 
-/* So many threads, each with a queue that no other has. */
-static void apart(int count, long times)
-{
-    long share = times / count;
-    pthread_t running[CROWD];
-
-    pthread_barrier_init(&start_line, NULL, (unsigned)count + 1);
-    for (int i = 0; i < count; i++)
-        if (pthread_create(&running[i], NULL, pairs_apart, &share) != 0)
-            stop("pthread_create");
-    pthread_barrier_wait(&start_line);
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (int i = 0; i < count; i++)
-        pthread_join(running[i], NULL);
-    pthread_barrier_destroy(&start_line);
-}
-
 static void one_apart(long times)
 {
-    apart(1, times);
+    at_once(1, pairs_apart, pairs_apart, times);
 }
 
 static void two_apart(long times)
 {
-    apart(2, times);
+    at_once(2, pairs_apart, pairs_apart, times / 2);
 }
 
 /* --- processes ---------------------------------------------------------------------------- */
