@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,26 @@ LIMIT = 30
 no_tracer_beside_forks = pytest.mark.skipif(
     "COVERAGE_PROCESS_START" in os.environ, reason="coverage's tracer takes a lock, and hangs in forks beside threads"
 )
+
+
+def amid_the_import_of_threads(program):
+    """Return the program with interrupt_the_import_of_threads(handler), which makes a signal come amid that import."""
+    return """
+import signal, sys
+
+def interrupt_the_import_of_threads(handler):
+    class Interrupt:
+        def find_spec(self, name, path, target=None):
+            if name == "_weakrefset":
+                sys.meta_path.remove(self)
+                assert sys.modules["threading"].__spec__._initializing
+                signal.raise_signal(signal.SIGUSR1)
+
+    assert "threading" not in sys.modules
+    sys.modules.pop("_weakrefset", None)
+    sys.meta_path.insert(0, Interrupt())
+    signal.signal(signal.SIGUSR1, handler)
+""" + textwrap.dedent(program)
 
 
 def wait_until(predicate, limit=LIMIT):

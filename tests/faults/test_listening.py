@@ -9,7 +9,7 @@ import threading
 import warnings
 
 import pytest
-from helpers import LIMIT, fill, full_count, open_descriptors, wait_until
+from helpers import LIMIT, amid_the_import_of_threads, fill, full_count, open_descriptors, wait_until
 
 from posix_ipc_swig import ExistentialError, MessageQueue, PermissionsError, listening
 
@@ -282,46 +282,38 @@ def test_a_signal_handler_may_stop_it_in_the_midst_of_stop(run_python, queue):
 @pytest.mark.parametrize("first", ["one.listen(received_by('one'))", "import threading"])
 def test_a_signal_handler_may_listen_first_in_the_midst_of_the_import_of_threads(run_python, queue, make_queue, first):
     run_python(
-        """
-        import signal, sys, time
-        from posix_ipc_swig import MessageQueue
+        amid_the_import_of_threads(
+            """
+            import time
+            from posix_ipc_swig import MessageQueue
 
-        class Interrupt:
-            def find_spec(self, name, path, target=None):
-                if name == "_weakrefset":
-                    sys.meta_path.remove(self)
-                    assert sys.modules["threading"].__spec__._initializing
-                    signal.raise_signal(signal.SIGUSR1)
+            def handler(number, frame):
+                other.send("before the import goes on")
+                listeners.append(other.listen(received_by("other")))
 
-        def handler(number, frame):
-            other.send("before the import goes on")
-            listeners.append(other.listen(received_by("other")))
+            def received_by(name):
+                return lambda message, priority: came.append((name, message))
 
-        def received_by(name):
-            return lambda message, priority: came.append((name, message))
+            def wait_for(count):
+                deadline = time.monotonic() + 30
+                while len(came) < count:
+                    assert time.monotonic() < deadline, came
+                    time.sleep(0.001)
 
-        def wait_for(count):
-            deadline = time.monotonic() + 30
-            while len(came) < count:
-                assert time.monotonic() < deadline, came
-                time.sleep(0.001)
-
-        assert "threading" not in sys.modules
-        sys.modules.pop("_weakrefset", None)
-        sys.meta_path.insert(0, Interrupt())
-        signal.signal(signal.SIGUSR1, handler)
-        came, listeners = [], []
-        with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
-            exec(sys.argv[3])
-            wait_for(1)
-            other.send("after it")
-            wait_for(2)
-            assert {name for name, _ in came} == {"other"}
-            assert listeners[0].stop() and listeners[0].stopped
-            with one.listen(received_by("one")):
-                one.send("in a thread of threading's")
-                wait_for(3)
-        """,
+            interrupt_the_import_of_threads(handler)
+            came, listeners = [], []
+            with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
+                exec(sys.argv[3])
+                wait_for(1)
+                other.send("after it")
+                wait_for(2)
+                assert {name for name, _ in came} == {"other"}
+                assert listeners[0].stop() and listeners[0].stopped
+                with one.listen(received_by("one")):
+                    one.send("in a thread of threading's")
+                    wait_for(3)
+            """
+        ),
         queue.name,
         make_queue().name,
         first,

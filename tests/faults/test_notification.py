@@ -9,7 +9,7 @@ import threading
 import weakref
 
 import pytest
-from helpers import LIMIT, callback_threads, drain, full_count, open_descriptors, wait_until
+from helpers import LIMIT, amid_the_import_of_threads, callback_threads, drain, full_count, open_descriptors, wait_until
 
 from posix_ipc_swig import MessageQueue, raw
 
@@ -172,44 +172,36 @@ def test_a_handler_may_make_the_first_request_in_the_midst_of_the_import_of_thre
 ):
     """Of the one that the main thread's first request makes, or that the program makes itself."""
     run_python(
-        """
-        import signal, sys, time
-        from posix_ipc_swig import MessageQueue
+        amid_the_import_of_threads(
+            """
+            import time
+            from posix_ipc_swig import MessageQueue
 
-        class Interrupt:
-            def find_spec(self, name, path, target=None):
-                if name == "_weakrefset":
-                    sys.meta_path.remove(self)
-                    assert sys.modules["threading"].__spec__._initializing
-                    signal.raise_signal(signal.SIGUSR1)
+            def handler(number, frame):
+                other.request_notification((came.append, 2))
+                other.send("x")  # before the import goes on
 
-        def handler(number, frame):
-            other.request_notification((came.append, 2))
-            other.send("x")  # before the import goes on
-
-        assert "threading" not in sys.modules
-        sys.modules.pop("_weakrefset", None)
-        sys.meta_path.insert(0, Interrupt())
-        signal.signal(signal.SIGUSR1, handler)
-        came = []
-        with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
-            exec(sys.argv[3])
-            expected = {2}
-            if first_is_a_request := "request" in sys.argv[3]:
+            interrupt_the_import_of_threads(handler)
+            came = []
+            with MessageQueue(sys.argv[1]) as one, MessageQueue(sys.argv[2]) as other:
+                exec(sys.argv[3])
+                expected = {2}
+                if first_is_a_request := "request" in sys.argv[3]:
+                    one.send("x")
+                    expected = {1, 2}
+                deadline = time.monotonic() + 30
+                while set(came) < expected:
+                    assert time.monotonic() < deadline, came
+                    time.sleep(0.001)
+                one.request_notification((came.append, 3))
+                one.receive(0) if first_is_a_request else None
                 one.send("x")
-                expected = {1, 2}
-            deadline = time.monotonic() + 30
-            while set(came) < expected:
-                assert time.monotonic() < deadline, came
-                time.sleep(0.001)
-            one.request_notification((came.append, 3))
-            one.receive(0) if first_is_a_request else None
-            one.send("x")
-            while 3 not in came:
-                assert time.monotonic() < deadline, came
-                time.sleep(0.001)
-            assert sorted(came) == [*sorted(expected), 3]
-        """,
+                while 3 not in came:
+                    assert time.monotonic() < deadline, came
+                    time.sleep(0.001)
+                assert sorted(came) == [*sorted(expected), 3]
+            """
+        ),
         queue.name,
         make_queue().name,
         first,

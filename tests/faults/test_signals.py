@@ -15,6 +15,15 @@ from posix_ipc_swig import BusyError, MessageQueue
 
 MAIN = threading.main_thread().native_id
 
+SEND_NUMBERS = """
+import sys
+from posix_ipc_swig import MessageQueue
+
+with MessageQueue(sys.argv[1]) as queue:
+    for number in range(int(sys.argv[2])):
+        queue.send(str(number))
+"""
+
 STORM = """
 import os, signal, sys, time
 
@@ -91,14 +100,7 @@ def test_timeouts_are_exact_to_50_ms_in_a_storm(queue, storm, wait, request):
 def test_a_storm_loses_no_message(queue, reopen, storm, start_python, finish):
     total = full_count(3000, 100_000)
     back = start_python(
-        """
-        import sys
-        from posix_ipc_swig import MessageQueue
-
-        with MessageQueue(sys.argv[1]) as queue:
-            for number in range(int(sys.argv[2])):
-                queue.send(str(number))
-        """,
+        SEND_NUMBERS,
         queue.name,
         total,
     )
@@ -239,14 +241,7 @@ def test_a_storm_whose_handler_raises_loses_no_message(queue, storm, handle_sign
 
     with storm():
         sender = start_python(
-            """
-            import sys
-            from posix_ipc_swig import MessageQueue
-
-            with MessageQueue(sys.argv[1]) as queue:
-                for number in range(int(sys.argv[2])):
-                    queue.send(str(number))
-            """,
+            SEND_NUMBERS,
             queue.name,
             total,
         )
